@@ -1,0 +1,34 @@
+"""What is to be solved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kernel_pool import BaseSpec
+from verifiers import TestPlan
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task: what the agent is told, where it works, and how the result is checked.
+
+    Read from a directory in Harbor's layout (`task_dir.py`) or from a JSONL list; plain data either way.
+    """
+
+    id: str
+    instruction: str
+    base: BaseSpec
+    tests: TestPlan | None
+    digest: str  #: sha256 over everything the task consists of; equal digests are the same task
+    visible_tests: str | None = None  #: command behind the `run_tests` tool
+    agent_timeout_s: float | None = None
+    language: str = ""
+    difficulty: str = ""
+    group: str = ""  #: for train and evaluation splits
+    solution: Path | None = None  #: directory with solve.sh; never shown to an agent
+    path: Path | None = None  #: where it was read from
+    metadata: Mapping[str, Any] = field(default_factory=dict)  #: unknown keys, kept as they are
+    environment_notes: tuple[str, ...] = ()  #: how the declared environment is honoured here, for the record

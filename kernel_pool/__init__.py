@@ -1,0 +1,51 @@
+"""Sandboxes: kernels that can be frozen and forked, and the bounded pool that hands them out."""
+
+from .errors import (
+    BackendUnavailable,
+    FileAccessError,
+    KernelClosed,
+    KernelError,
+    KernelStartFailed,
+    LeaseTimeout,
+    PoolClosed,
+    PoolError,
+    SnapshotMissing,
+    UnsupportedFeature,
+)
+from .kernel import (
+    Backend,
+    BaseSpec,
+    Capabilities,
+    CopyIn,
+    ExecResult,
+    FileInfo,
+    Kernel,
+    Limits,
+    ReadOnlyMount,
+    RunStep,
+    Snapshot,
+)
+
+__all__ = [
+    "Backend",
+    "BackendUnavailable",
+    "BaseSpec",
+    "Capabilities",
+    "CopyIn",
+    "ExecResult",
+    "FileAccessError",
+    "FileInfo",
+    "Kernel",
+    "KernelClosed",
+    "KernelError",
+    "KernelStartFailed",
+    "LeaseTimeout",
+    "Limits",
+    "PoolClosed",
+    "PoolError",
+    "ReadOnlyMount",
+    "RunStep",
+    "Snapshot",
+    "SnapshotMissing",
+    "UnsupportedFeature",
+]

@@ -1,0 +1,1 @@
+"""Pure mathematics on plain arrays and small records."""

@@ -1,0 +1,147 @@
+"""The record on disk: everything known about one branch, in layers."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from envs.trajectory import MISSING, Ending, Trajectory
+from verifiers.verdict import Verdict
+
+SCHEMA_VERSION: Literal["rollout-fork/v1"] = "rollout-fork/v1"
+
+
+class Lineage(BaseModel):
+    """Where a branch comes from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run_id: str
+    rollout_id: str  #: one task, one group of branches that are ranked together
+    branch_id: str
+    index: int  #: 0-based within the rollout
+    parent: str | None = None  #: branch it was forked from; None: from the task's prepared state
+    fork_step: int = 0  #: how many steps it shares with its parent
+    fork_state: str = ""  #: digest of the state it was forked from
+    attempt: int = 0  #: 0 for the first try; counts retries after machinery failures
+
+
+class TaskLayer(BaseModel):
+    """What was asked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task_id: str
+    digest: str
+    instruction: str
+    language: str = ""
+    difficulty: str = ""
+    group: str = ""
+
+
+class EnvironmentLayer(BaseModel):
+    """What is needed to run it again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backend: str
+    restores: str
+    isolated: bool
+    base: str  #: digest of the prepared state
+    image: str = ""
+    workdir: str = "/app"
+    notes: list[str] = Field(default_factory=list)
+    task_path: str | None = None
+
+
+class Sampling(BaseModel):
+    """What makes this branch different from its siblings. None: left to the model's default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    effort: str | None = None
+    prompt_variant: str | None = None  #: name of the variant
+    prompt_text: str | None = None  #: its text, added to the system prompt (from the config, so trusted)
+    max_tokens: int | None = None
+
+
+class SamplingLayer(BaseModel):
+    """Requested and effective sampling: they may differ, and the difference is data."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    policy: str
+    model: str = ""
+    requested: Sampling
+    effective: dict[str, Any] = Field(default_factory=dict)
+    memories: list[str] = Field(default_factory=list)  #: ids of the memory entries shown
+
+
+class Result(BaseModel):
+    """How it ended and what it is worth."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ending: Ending
+    reward: float | None  #: verifier score in [0, 1]; None for missing endings
+    verdict: Verdict | None = None
+    error: str = ""  #: for policy_error and infra_error: what failed
+    final_state: str | None = None
+    diff: str = ""  #: unified diff of the work, shortened; untrusted text
+    steps: int = 0
+    turns: int = 0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    seconds: float = 0.0
+    started_at: float = 0.0  #: Unix time
+
+
+class BranchRecord(BaseModel):
+    """One branch. One line of `branches/*.jsonl`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: Literal["rollout-fork/v1"] = SCHEMA_VERSION
+    lineage: Lineage
+    task: TaskLayer
+    environment: EnvironmentLayer
+    sampling: SamplingLayer
+    trajectory: Trajectory
+    result: Result
+    labels: dict[str, Any] = Field(default_factory=dict)
+    governance: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def missing(self) -> bool:
+        """The machinery ended it: no reward, no side of any pair."""
+        return self.result.ending in MISSING
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(rollout_id, branch_id): written once per run."""
+        return (self.lineage.rollout_id, self.lineage.branch_id)
+
+
+class RankingRecord(BaseModel):
+    """The ranking of one rollout. One line of `rankings.jsonl`; a later line for the same rollout wins."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: Literal["rollout-fork/v1"] = SCHEMA_VERSION
+    run_id: str
+    rollout_id: str
+    task_id: str
+    winner: str | None  #: branch_id
+    winner_reason: str
+    order: list[dict[str, Any]]  #: branch_id, rank, tier, theta, se, component, best first
+    missing: list[str]
+    power: dict[str, Any]  #: the fields of `ranking.Power`
+    comparisons: int
+    invalid: int
+    converged: bool
+    components: int
