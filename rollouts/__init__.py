@@ -1,1 +1,23 @@
-"""The orchestrator."""
+"""Run a coding agent N ways from the same state, find out which way was better, make training data of it."""
+
+from .api import Run, fork, load, run
+from .config import RunConfig, load_config
+from .errors import ConfigError, EnvironmentLacks, PolicyError, RolloutError, RunDirError
+from .records import BranchRecord, RankingRecord, Sampling
+
+__all__ = [
+    "BranchRecord",
+    "ConfigError",
+    "EnvironmentLacks",
+    "PolicyError",
+    "RankingRecord",
+    "RolloutError",
+    "Run",
+    "RunConfig",
+    "RunDirError",
+    "Sampling",
+    "fork",
+    "load",
+    "load_config",
+    "run",
+]

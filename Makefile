@@ -1,0 +1,37 @@
+# Three commands matter: make demo, make test, make check.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format lock clean
+
+PY := .venv/bin/python
+OUT ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
+
+help:
+	@echo "make demo    set up, run the bundled tasks with forked branches, print the run directory"
+	@echo "make test    set up, check and run all tests"
+	@echo "make check   format, lint and types only"
+
+setup:
+	@scripts/setup.sh
+
+demo: setup
+	@.venv/bin/rollouts run configs/quickstart.yaml --out $(OUT)
+
+check: setup
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+
+test: check
+	@$(PY) -m pytest
+
+format: setup
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+
+# Pin everything again, with hashes and without index addresses. Needs uv and a network.
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra dev pyproject.toml -o requirements.lock --upgrade
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache

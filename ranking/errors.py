@@ -1,0 +1,33 @@
+"""The errors of the ranking layer.
+
+    RankingError                 the input cannot be ranked as it is; nothing was computed
+    ├── EmptyGroup               a group without a single candidate
+    ├── UnknownCandidate         a comparison names an index outside the group, or a candidate with itself
+    ├── NonFiniteScore           a score, cost or weight that is NaN, infinite or out of its range
+    └── NotConverged             the Bradley-Terry fit did not reach its optimum
+
+Not errors but results: nobody passed (`winner=None`), all ties, a single candidate, a comparison graph in
+several components (`components > 1`).
+"""
+
+from __future__ import annotations
+
+
+class RankingError(ValueError):
+    """The input cannot be ranked. Says what, where, and what to do."""
+
+
+class EmptyGroup(RankingError):
+    """There is nobody to rank."""
+
+
+class UnknownCandidate(RankingError):
+    """A comparison names a candidate that is not in the group, or one candidate twice."""
+
+
+class NonFiniteScore(RankingError):
+    """A number that cannot be compared: NaN, infinite, or out of its range."""
+
+
+class NotConverged(RankingError):
+    """The fit stopped short of its optimum; its numbers would be wrong."""

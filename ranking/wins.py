@@ -1,0 +1,88 @@
+"""From comparisons to a win matrix: half wins for ties, one vote per pair and source."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import EmptyGroup, NonFiniteScore, UnknownCandidate
+from .records import Comparison
+
+_FIRST_WINS = {"first": 1.0, "tie": 0.5, "second": 0.0}
+
+
+@dataclass(frozen=True)
+class Wins:
+    """`matrix[i, j]` is how often i beat j, in fractions of a comparison. Shape (n, n), zero diagonal."""
+
+    matrix: NDArray[np.float64]
+    used: int  #: comparisons that went in
+    invalid: int  #: comparisons marked invalid: counted, and no vote for anybody
+
+
+def win_matrix(n: int, comparisons: Iterable[Comparison]) -> Wins:
+    """Collect the comparisons of n candidates.
+
+    All comparisons of one pair by one source, in either order, are averaged into one (the mean outcome with
+    the mean weight): k samples of one pair share its bias, and counting them as k makes intervals too
+    narrow. Different sources add up. Raises `EmptyGroup`, `UnknownCandidate`, `NonFiniteScore`.
+    """
+    if n < 1:
+        raise EmptyGroup("a group of 0 candidates cannot be compared")
+    samples: dict[tuple[int, int, str], list[tuple[float, float]]] = defaultdict(list)
+    used = invalid = 0
+    for comparison in comparisons:
+        check(n, comparison)
+        if comparison.outcome == "invalid":
+            invalid += 1
+            continue
+        low, high = sorted((comparison.first, comparison.second))
+        share = _FIRST_WINS[comparison.outcome]
+        low_share = share if comparison.first == low else 1.0 - share
+        samples[low, high, comparison.source].append((low_share, comparison.weight))
+        used += 1
+    matrix = np.zeros((n, n))
+    for low, high, source in sorted(samples):  # a fixed order of additions: the same bits for any input order
+        votes = sorted(samples[low, high, source])
+        total = math.fsum(weight for _, weight in votes)
+        if total > 0.0:
+            mean_weight = total / len(votes)
+            low_wins = math.fsum(share * weight for share, weight in votes) / len(votes)
+            matrix[low, high] += low_wins
+            matrix[high, low] += mean_weight - low_wins
+    return Wins(matrix, used, invalid)
+
+
+def components(matrix: NDArray[np.float64]) -> tuple[int, ...]:
+    """Connected component of each candidate, numbered from 0 by smallest member. Direction does not matter."""
+    linked = (matrix + matrix.T) > 0
+    label = [-1] * len(matrix)
+    found = 0
+    for start in range(len(matrix)):
+        if label[start] >= 0:
+            continue
+        label[start] = found
+        reach = [start]
+        while reach:
+            for other in np.flatnonzero(linked[reach.pop()]).tolist():
+                if label[other] < 0:
+                    label[other] = found
+                    reach.append(other)
+        found += 1
+    return tuple(label)
+
+
+def check(n: int, comparison: Comparison) -> None:
+    """Raise `UnknownCandidate` or `NonFiniteScore` unless it compares two of n candidates."""
+    for index in (comparison.first, comparison.second):
+        if not 0 <= index < n:  # choix would let -1 wrap around silently
+            raise UnknownCandidate(f"{comparison}: candidate {index} is not one of the {n} (0 to {n - 1})")
+    if comparison.first == comparison.second:
+        raise UnknownCandidate(f"{comparison}: candidate {comparison.first} is compared with itself")
+    if not math.isfinite(comparison.weight) or comparison.weight < 0:
+        raise NonFiniteScore(f"{comparison}: the weight must be a finite number of at least 0")

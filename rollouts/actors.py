@@ -1,0 +1,227 @@
+"""Thin Ray shells around the same objects that work without Ray.
+
+Per node: one `NodeBound` (how many kernels the node may have), some branch actors, one verifier actor.
+The driver is the one writer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kernel_pool import KernelPool, LeaseTimeout, LocalBound
+from kernel_pool.journal import process_start
+from verifiers import Submission, Verdict
+
+from .config import RunConfig
+from .executor import BranchJob, Worker, branch_settings, build_backend, build_verifier, max_concurrent
+from .fork import missing_record
+from .records import BranchRecord
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+import ray  # noqa: E402 - the line above must come first
+from ray.exceptions import RayActorError, RayError  # noqa: E402
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
+
+#: Seconds between looks at whether the holders of places are still alive.
+HOLDER_CHECK_S = 1.0
+
+
+class NodeBound:
+    """Actor: the places for kernels on one node, first come first served, shared by its processes.
+
+    A place whose holder died is free again within `HOLDER_CHECK_S`.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._bound = LocalBound(places)
+        self._held: dict[int, tuple[Any, int, float]] = {}
+        self._next = 0
+        self._sweeper = asyncio.get_event_loop().create_task(self._sweep())
+
+    async def acquire(self, pid: int, start: float, timeout_s: float | None) -> int:
+        """A place for the process (pid, start time), as a number to give back."""
+        token = await self._bound.acquire(timeout_s)
+        self._next += 1
+        self._held[self._next] = (token, pid, start)
+        return self._next
+
+    async def release(self, number: int) -> None:
+        """Give a place back. Twice is as good as once."""
+        held = self._held.pop(number, None)
+        if held is not None:
+            await self._bound.release(held[0])
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(HOLDER_CHECK_S)
+            for number, (_, pid, start) in list(self._held.items()):
+                if process_start(pid) != start:
+                    await self.release(number)
+
+
+class RayBound:
+    """The node's bound as a pool sees it."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+        self._me = (os.getpid(), process_start(os.getpid()))
+
+    async def acquire(self, timeout_s: float | None) -> int:
+        """Wait for a place. Raises `LeaseTimeout`."""
+        request = self._actor.acquire.remote(*self._me, timeout_s)
+        try:
+            return int(await request)
+        except asyncio.CancelledError:
+            # The place may have been given already: hand it back when it arrives.
+            asyncio.get_running_loop().create_task(self._give_back(request))
+            raise
+        except LeaseTimeout as error:
+            raise LeaseTimeout(str(error)) from None
+
+    async def release(self, token: int) -> None:
+        """Give a place back."""
+        await self._actor.release.remote(token)
+
+    async def _give_back(self, request: Any) -> None:
+        try:
+            await self._actor.release.remote(await request)
+        except (RayError, LeaseTimeout):
+            return
+
+
+class VerifierActor:
+    """Actor: verifies finished work in fresh forks, away from the process that ran the branch."""
+
+    def __init__(self, config: RunConfig, bound: Any) -> None:
+        self._pool = KernelPool(build_backend(config), max_concurrent(config), bound=RayBound(bound))
+        self._verifier = build_verifier(config)
+
+    async def verify(self, submission: Submission) -> Verdict:
+        """See `verifiers.Verifier`."""
+        return await self._verifier.verify(submission, self._pool)
+
+    async def close(self) -> None:
+        """End its kernels."""
+        await self._pool.close()
+        await self._pool.backend.close()
+
+
+class BranchActor:
+    """Actor: carries out branches, several at once on one event loop."""
+
+    def __init__(self, config: RunConfig, run_id: str, run_dir: str, bound: Any, verifier: Any) -> None:
+        async def verify(submission: Submission) -> Verdict:
+            verdict: Verdict = await verifier.verify.remote(submission)
+            return verdict
+
+        self._worker = Worker(config, run_id, Path(run_dir), verify=verify, bound=RayBound(bound))
+
+    async def prepare(self, task_id: str) -> str:
+        """See `executor.Executor`."""
+        return (await self._worker.prepare(task_id)).digest
+
+    async def run(self, job: BranchJob) -> BranchRecord:
+        """See `executor.Executor`."""
+        return await self._worker.run(job)
+
+    async def close(self) -> None:
+        """Free what it holds."""
+        await self._worker.close()
+
+
+class RayExecutor:
+    """Branches on the actors of a Ray cluster."""
+
+    def __init__(self, config: RunConfig, run_id: str, run_dir: Path, tasks: Mapping[str, Any]) -> None:
+        self._config, self._tasks = config, tasks
+        self._settings = branch_settings(config, run_id)
+        self._started_ray = connect(config)
+        self._actors: list[Any] = []
+        self._others: list[Any] = []
+        for node in _nodes():
+            self._start_node(node, run_id, run_dir)
+        if not self._actors:
+            raise RayError("the cluster has no node with a CPU")
+        self._load = [0] * len(self._actors)
+        kernels = max_concurrent(config)
+        share = -(-kernels // self._per_node)
+        self._in_flight = config.engine.in_flight or share
+        self.slots = self._in_flight * len(self._actors)
+
+    def _start_node(self, node: Mapping[str, Any], run_id: str, run_dir: Path) -> None:
+        config = self._config
+        here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        cpus = int(node["Resources"].get("CPU", 0))
+        if cpus < 1:
+            return
+        self._per_node = config.engine.workers or min(cpus, 4)
+        bound = _remote(NodeBound, here, 1000).remote(max_concurrent(config))
+        verifier = _remote(VerifierActor, here, 1000).remote(config, bound)
+        self._others += [bound, verifier]
+        for _ in range(self._per_node):
+            actor = _remote(BranchActor, here, 1000)
+            self._actors.append(actor.remote(config, run_id, str(run_dir), bound, verifier))
+
+    async def prepare(self, task_id: str) -> str:
+        """See `executor.Executor`. The first actor builds it; others of its node find it built."""
+        return str(await self._actors[0].prepare.remote(task_id))
+
+    async def run(self, job: BranchJob) -> BranchRecord:
+        """On the actor that has least to do."""
+        index = min(range(len(self._actors)), key=self._load.__getitem__)
+        self._load[index] += 1
+        try:
+            record: BranchRecord = await self._actors[index].run.remote(job)
+            return record
+        except RayActorError as error:
+            task = self._tasks[job.task_id]
+            reason = f"the process that ran it died: {str(error).splitlines()[0]}"
+            name = self._config.policy.name
+            return missing_record(self._settings, task, job.spec, name, "infra_error", reason)
+        finally:
+            self._load[index] -= 1
+
+    async def close(self) -> None:
+        """End all actors, and Ray when it was started here."""
+        closing = [actor.close.remote() for actor in self._actors]
+        closing += [actor.close.remote() for actor in self._others[1::2]]
+        if closing:
+            await asyncio.wait([asyncio.ensure_future(_settled(ref)) for ref in closing], timeout=20)
+        for actor in [*self._actors, *self._others]:
+            ray.kill(actor)
+        self._actors, self._others = [], []
+        if self._started_ray:
+            ray.shutdown()
+            self._started_ray = False
+
+
+def connect(config: RunConfig) -> bool:
+    """Connect to the configured cluster, or start one on this machine. True when we must shut it down."""
+    if ray.is_initialized():
+        return False
+    address = config.engine.address or os.environ.get("RAY_ADDRESS")
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    if address is None:
+        options |= {"include_dashboard": False, "object_store_memory": 256 * 1024 * 1024}
+    ray.init(address=address, **options)
+    return True
+
+
+def _nodes() -> list[Mapping[str, Any]]:
+    return sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: str(node["NodeID"]))
+
+
+def _remote(cls: type, where: Any, concurrency: int) -> Any:
+    """An actor class on a node. CPUs are the sandboxes' to use, so actors themselves reserve none."""
+    return ray.remote(num_cpus=0, max_restarts=-1, max_concurrency=concurrency, scheduling_strategy=where)(cls)
+
+
+async def _settled(ref: Any) -> None:
+    try:
+        await ref
+    except RayError:
+        return

@@ -1,0 +1,353 @@
+"""A batch: every task's rollout, in bounded work, written once, resumable.
+
+    load tasks -> open the run -> branches in flight -> record -> ranking -> memory -> exports, report
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from envs import Task, TaskSet, load_tasks
+from kernel_pool import KernelError
+
+from .config import RunConfig
+from .errors import ConfigError, RolloutError
+from .executor import BranchJob, Executor, InlineExecutor, build_backend
+from .fork import Examples, missing_record, tree_node
+from .governance import Admitted, Gate
+from .memory import MemoryStore, format_examples, open_memory
+from .plan import BranchSpec, Independent, SamplingPlan, TreeNode
+from .policies import make_policy
+from .rankings import rank_rollout
+from .records import BranchRecord, RankingRecord
+from .store import BranchWriter, RunStore
+
+#: Endings after which a branch is tried again: the machinery failed, not the work.
+RETRIED = ("infra_error", "policy_error")
+
+
+class Progress(Protocol):
+    """Told what happens; see `progress.py` for the two that people see."""
+
+    def start(self, total: int, done: int) -> None:
+        """`total` branches are planned, `done` of them were there already."""
+        ...
+
+    def branch(self, record: BranchRecord) -> None:
+        """A branch is done and written."""
+        ...
+
+    def rollout(self, ranking: RankingRecord) -> None:
+        """All branches of a task are done and ranked."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something a reader should know."""
+        ...
+
+    def stop(self) -> None:
+        """Nothing more comes."""
+        ...
+
+
+class Silent:
+    """A progress that says nothing."""
+
+    def start(self, total: int, done: int) -> None:
+        """See `Progress`."""
+
+    def branch(self, record: BranchRecord) -> None:
+        """See `Progress`."""
+
+    def rollout(self, ranking: RankingRecord) -> None:
+        """See `Progress`."""
+
+    def note(self, text: str) -> None:
+        """See `Progress`."""
+
+    def stop(self) -> None:
+        """See `Progress`."""
+
+
+@dataclass
+class BatchResult:
+    """What a batch did."""
+
+    run_dir: Path
+    run_id: str
+    branches: int = 0  #: written by this call
+    resumed: int = 0  #: there already
+    skipped_tasks: dict[str, str] = field(default_factory=dict)  #: task -> why its set-up failed
+    problems: list[str] = field(default_factory=list)
+
+
+async def run_batch(config: RunConfig, out: Path, progress: Progress | None = None) -> BatchResult:
+    """Run (or finish) a batch in the run directory `out`.
+
+    Everything that can be wrong with the call is found before anything is written. Raises `ConfigError`,
+    `EnvironmentLacks`, `BackendUnavailable` or `RunDirError`; what was written before an error stays.
+    """
+    tasks = select_tasks(config)
+    await check(config, tasks.tasks)
+    progress = progress or Silent()
+    with RunStore.create(out, config.yaml()) as store:
+        result = BatchResult(out, store.run_id, problems=[str(problem) for problem in tasks.problems])
+        for problem in result.problems:
+            store.event("task_problem", message=problem)
+            progress.note(problem)
+        executor = make_executor(config, store.run_id, out, {task.id: task for task in tasks.tasks})
+        batch = _Batch(config, store, executor, progress, result)
+        try:
+            await batch.run(tasks.tasks)
+        finally:
+            progress.stop()
+            await executor.close()
+        finish(store, config)
+    return result
+
+
+def finish(store: RunStore, config: RunConfig) -> None:
+    """What follows the last branch: exports and the report, as the config asks."""
+    from .exports import export
+    from .views import write_report
+
+    for name in config.exports:
+        export(store, name, store.path / "exports" / name)
+    if config.report:
+        write_report(store)
+
+
+def select_tasks(config: RunConfig) -> TaskSet:
+    """The tasks the config names. Raises `ConfigError` when there are none, or an id is unknown."""
+    found = load_tasks(config.tasks)
+    if config.task_ids:
+        known = {task.id: task for task in found.tasks}
+        for wanted in config.task_ids:
+            if wanted not in known:
+                near = difflib.get_close_matches(wanted, known, n=1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise ConfigError(f"task_ids: no task {wanted!r} in {config.tasks}{hint}")
+        found = TaskSet([known[name] for name in config.task_ids], found.problems)
+    if not found.tasks:
+        why = f": {found.problems[0]}" if found.problems else ""
+        raise ConfigError(f"tasks: no usable task in {config.tasks}{why}")
+    return found
+
+
+async def check(config: RunConfig, tasks: Sequence[Task]) -> None:
+    """Whether this call can work at all: the back-end is there, the policy can be made and takes the plan."""
+    from .exports import check_formats
+
+    check_formats(config.exports)
+    plan = _plan(config)
+    policy = make_policy(config.policy.name, config.policy.options)
+    try:
+        policy.check([spec.sampling for spec in plan.next(tasks[0].id, ())])
+    finally:
+        await policy.close()
+    backend = build_backend(config)
+    try:
+        if not backend.capabilities.isolated and not config.backend.allow_unsandboxed:
+            raise ConfigError(
+                f"backend {backend.name}: gives no isolation; set backend.allow_unsandboxed: true to use it"
+            )
+    finally:
+        await backend.close()
+
+
+def make_executor(config: RunConfig, run_id: str, out: Path, tasks: dict[str, Task]) -> Executor:
+    """The configured engine."""
+    if config.engine.kind == "inline":
+        return InlineExecutor(config, run_id, out)
+    from .actors import RayExecutor
+
+    return RayExecutor(config, run_id, out.resolve(), tasks)
+
+
+class _Batch:
+    """The state of one call of `run_batch`."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        store: RunStore,
+        executor: Executor,
+        progress: Progress,
+        result: BatchResult,
+    ) -> None:
+        self._config, self._store, self._executor = config, store, executor
+        self._progress, self._result = progress, result
+        self._plan = _plan(config)
+        self._gate = Gate()
+        self._memory: MemoryStore | None = open_memory_for(config, store.path) if config.memory.enabled else None
+
+    async def run(self, tasks: Sequence[Task]) -> None:
+        """All rollouts that are not complete, task by task, with `slots` branches in flight."""
+        trees = self._finished({task.id for task in tasks})
+        todo = {task.id: list(self._plan.next(task.id, trees[task.id])) for task in tasks}
+        left, done = sum(map(len, todo.values())), sum(map(len, trees.values()))
+        self._result.resumed = done
+        self._progress.start(left + done, done)
+        self._store.event("batch_started", tasks=len(tasks), branches=left, resumed=done)
+        places = asyncio.Semaphore(self._executor.slots)
+        try:
+            async with asyncio.TaskGroup() as group:
+                with self._store.writer("driver") as writer:
+                    pending = [
+                        group.create_task(self._rollout(task, todo[task.id], places, writer)) for task in tasks
+                    ]
+                    await asyncio.gather(*pending)
+        except BaseExceptionGroup as failures:
+            raise _first_cause(failures) from None
+        finally:
+            if self._memory is not None:
+                self._memory.close()
+        self._store.event("batch_finished", branches=self._result.branches)
+
+    def _finished(self, wanted: set[str]) -> dict[str, list[TreeNode]]:
+        trees: dict[str, list[TreeNode]] = {name: [] for name in wanted}
+        for record in self._store.branches():
+            if record.lineage.rollout_id in trees:
+                trees[record.lineage.rollout_id].append(tree_node(record))
+        return trees
+
+    async def _rollout(
+        self, task: Task, specs: Sequence[BranchSpec], places: asyncio.Semaphore, writer: BranchWriter
+    ) -> None:
+        """One task: its branches, then its ranking, then its winners into memory."""
+        if specs:
+            async with places:
+                prepared = await self._prepare(task)
+            if not prepared:
+                return
+            examples = self._examples(task)
+            async with asyncio.TaskGroup() as group:
+                for spec in specs:
+                    group.create_task(self._branch(task, spec, examples, places, writer))
+        elif task.id in self._store.rankings():
+            return
+        self._rank(task)
+
+    async def _prepare(self, task: Task) -> bool:
+        try:
+            base = await self._executor.prepare(task.id)
+        except KernelError as error:
+            reason = f"{task.id}: set-up failed, task skipped: {error}"
+            self._result.skipped_tasks[task.id] = str(error)
+            self._store.event("task_skipped", task_id=task.id, error=str(error)[-2000:])
+            self._progress.note(reason)
+            return False
+        self._store.event("task_prepared", task_id=task.id, base=base)
+        return True
+
+    async def _branch(
+        self,
+        task: Task,
+        spec: BranchSpec,
+        examples: Examples,
+        places: asyncio.Semaphore,
+        writer: BranchWriter,
+    ) -> None:
+        """One branch with its retries; every attempt is kept, the last one is the record."""
+        async with places:
+            for attempt in range(self._config.engine.retries + 1):
+                job = BranchJob(task.id, _attempt(spec, attempt), examples)
+                record = await self._executor.run(job)
+                self._store.append_attempt(_attempt_line(record))
+                if record.result.ending not in RETRIED:
+                    break
+            writer.append(record)
+            self._result.branches += 1
+            self._progress.branch(record)
+
+    def _rank(self, task: Task) -> None:
+        records = list(self._store.rollout(task.id))
+        if not records:
+            return
+        ranking = rank_rollout(records)
+        self._store.append_ranking(ranking)
+        if self._memory is not None:
+            remember(self._memory, self._gate, records, ranking, self._config.memory.namespace)
+        self._progress.rollout(ranking)
+
+    def _examples(self, task: Task) -> Examples:
+        """Winners of *earlier* batches: the ones of this run would make it depend on its own order."""
+        m = self._config.memory
+        if self._memory is None or m.retrieve == 0:
+            return Examples()
+        found = self._memory.retrieve(
+            task.instruction,
+            k=m.retrieve,
+            namespace=m.namespace,
+            exclude_task=None if m.own_task else task.digest,
+            exclude_run=self._store.run_id,
+            floor=m.floor,
+        )
+        return Examples(format_examples(found), tuple(memory.id for memory in found)) if found else Examples()
+
+
+def remember(
+    memory: MemoryStore,
+    gate: Gate,
+    records: Sequence[BranchRecord],
+    ranking: RankingRecord,
+    namespace: str,
+) -> int:
+    """Put the winner into memory (the best solved branch when several are equally good); how many were new."""
+    solved = {r.lineage.branch_id: r for r in records if r.result.ending == "solved"}
+    best = next((line["branch_id"] for line in ranking.order if line["branch_id"] in solved), None)
+    if best is None:
+        return 0
+    admitted = gate.admit(solved[best])
+    return int(isinstance(admitted, Admitted) and memory.add(admitted, namespace=namespace))
+
+
+def open_memory_for(config: RunConfig, run_dir: Path) -> MemoryStore:
+    """The configured memory; by default it lies beside the run directory, so that batches share it."""
+    path = Path(config.memory.path) if config.memory.path else run_dir.resolve().parent / "memory.sqlite"
+    return open_memory(config.memory.store, path)
+
+
+def _plan(config: RunConfig) -> Independent:
+    return Independent(config.branches, SamplingPlan(config.sampling, config.seed))
+
+
+def _attempt(spec: BranchSpec, attempt: int) -> BranchSpec:
+    from dataclasses import replace
+
+    return replace(spec, attempt=attempt)
+
+
+def _attempt_line(record: BranchRecord) -> dict[str, object]:
+    r = record.result
+    return {
+        "rollout_id": record.lineage.rollout_id,
+        "branch_id": record.lineage.branch_id,
+        "attempt": record.lineage.attempt,
+        "ending": r.ending,
+        "reward": r.reward,
+        "error": r.error,
+        "seconds": round(r.seconds, 3),
+        "cost_usd": r.cost_usd,
+    }
+
+
+def _first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended the batch: a named one of ours before anything else."""
+    leaves: list[BaseException] = []
+    stack: list[BaseException] = [group]
+    while stack:
+        error = stack.pop()
+        if isinstance(error, BaseExceptionGroup):
+            stack.extend(error.exceptions)
+        else:
+            leaves.append(error)
+    return next((e for e in leaves if isinstance(e, RolloutError | KernelError)), leaves[0])
+
+
+__all__ = ["BatchResult", "Progress", "Silent", "missing_record", "remember", "run_batch"]

@@ -1,0 +1,225 @@
+"""The command line. Exit codes: 0 done, 1 the work found a problem, 2 the call was wrong, 3 something lacks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from envs.errors import TaskError
+from kernel_pool import BackendUnavailable, KernelError
+
+from .config import RunConfig, load_config, parse_config
+from .errors import ConfigError, RolloutError
+from .store import RunStore
+
+app = typer.Typer(
+    name="rollouts",
+    help="Run a coding agent N ways from the same state, find out which way was better, make training data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+RunArg = Annotated[Path, typer.Argument(help="a run directory")]
+JsonOpt = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(help="a YAML run config, for instance configs/quickstart.yaml")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="run directory; an unfinished one is finished")
+    ] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="override a setting: a.b=value")] = None,
+) -> None:
+    """Run a batch (the same command again finishes it). The last line printed is the run directory."""
+    from .batch import run_batch
+
+    settings = load_config(config, overrides or ())
+    target = out or _fresh_run_dir(config)
+    result = asyncio.run(run_batch(settings, target, _progress()))
+    _print_summary(target)
+    if result.resumed and not result.branches:
+        print("nothing was left to do", file=sys.stderr)
+    print(target)
+    if result.skipped_tasks:
+        raise typer.Exit(1)
+
+
+@app.command()
+def fork(
+    run_dir: RunArg,
+    branch: Annotated[str, typer.Option("--branch", help="TASK/bNNN, or bNNN when the run has one task")],
+    step: Annotated[int, typer.Option("--step", help="how many steps the new branches share with it")],
+    n: Annotated[int, typer.Option("-n", "--branches", help="how many new branches")] = 4,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="override a setting for the new branches")
+    ] = None,
+) -> None:
+    """Fork a finished branch at one of its steps into N new branches of the same rollout."""
+    from .refork import refork
+
+    with RunStore.open(run_dir) as store:
+        settings = parse_config(store.config_text, overrides or (), origin=str(run_dir / "config.yaml"))
+    asyncio.run(refork(settings, run_dir, branch, step, n, _progress()))
+    print(run_dir)
+
+
+@app.command()
+def rank(run_dir: RunArg, as_json: JsonOpt = False) -> None:
+    """Rank every rollout of a run again, from its records."""
+    from .rankings import rank_rollout
+
+    with RunStore.open(run_dir) as store:
+        rankings = [rank_rollout(group) for group in store.rollouts()]
+    if as_json:
+        print(json.dumps([r.model_dump(mode="json") for r in rankings]))
+        return
+    from .views import ranking_tables
+
+    ranking_tables(rankings, Console())
+
+
+@app.command()
+def show(run_dir: RunArg, as_json: JsonOpt = False, task: str | None = None) -> None:
+    """A table of all tasks; with --task the fork tree and the ranking of one."""
+    from .views import print_run, print_task, summary
+
+    with RunStore.open(run_dir) as store:
+        if as_json:
+            print(json.dumps(summary(store)))
+        elif task:
+            print_task(store, task, Console())
+        else:
+            print_run(store, Console())
+
+
+@app.command()
+def report(run_dir: RunArg) -> None:
+    """Write report.html, one self-contained page, and print its path."""
+    from .views import write_report
+
+    with RunStore.open(run_dir) as store:
+        print(write_report(store))
+
+
+@app.command()
+def export(
+    run_dir: RunArg,
+    to: Annotated[str, typer.Option("--to", help="transitions, sft, dpo or ppo")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="directory; default: RUN/exports/FORMAT")
+    ] = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """Write training data from a run."""
+    from .exports import check_formats
+    from .exports import export as write
+
+    check_formats([to])
+    with RunStore.open(run_dir) as store:
+        done = write(store, to, out or run_dir / "exports" / to)
+    if as_json:
+        print(json.dumps(done.as_dict()))
+        return
+    print(f"{done.rows} rows from {done.admitted} of {done.branches} branches")
+    for reason, count in sorted(done.excluded.items()):
+        print(f"  left out: {count} x {reason}")
+    for path in done.files:
+        print(path)
+
+
+@app.command()
+def memory(
+    path: Annotated[Path, typer.Argument(help="a memory file, for instance runs/memory.sqlite")],
+    query: Annotated[str | None, typer.Option("--query", help="show what this text would retrieve")] = None,
+    k: Annotated[int, typer.Option("-k")] = 5,
+    namespace: str = "default",
+    as_json: JsonOpt = False,
+) -> None:
+    """What is in a memory, or what it would show for a text."""
+    from .memory import open_memory
+    from .views import print_memories
+
+    if not path.exists():
+        raise ConfigError(f"{path}: no such memory; a batch makes one beside its run directory")
+    store = open_memory("sqlite", path)
+    found = store.retrieve(query, k=k, namespace=namespace) if query else store.recent(k, namespace=namespace)
+    if as_json:
+        print(json.dumps([m.as_dict() for m in found]))
+    else:
+        print_memories(found, store.count(namespace=namespace), Console())
+    store.close()
+
+
+@app.command()
+def doctor(
+    as_json: JsonOpt = False,
+    clean: Annotated[bool, typer.Option("--clean", help="remove what dead processes left behind")] = False,
+) -> None:
+    """What works on this machine, what is weaker than it could be, and what to do about it."""
+    from .doctor import examine
+
+    findings = asyncio.run(examine(clean=clean))
+    if as_json:
+        print(json.dumps([f.as_dict() for f in findings]))
+    else:
+        for finding in findings:
+            print(f"{finding.mark} {finding.what}: {finding.detail}")
+    if any(f.lacks for f in findings):
+        raise typer.Exit(3)
+
+
+def main() -> None:
+    """Entry point: named errors become one line and an exit code, never a traceback."""
+    try:
+        app(standalone_mode=False)
+    except (RolloutError, TaskError) as error:
+        _fail(str(error), getattr(error, "exit_code", 2))
+    except BackendUnavailable as error:
+        _fail(str(error), 3)
+    except KernelError as error:
+        _fail(str(error), 1)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("stopped; what was done is kept, and the same command goes on from there", 130)
+    except Exception as error:  # noqa: BLE001 - click's usage errors come in several vendored classes
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+            _fail(f"{error.format_message()} (see --help)", 2)
+        raise
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"rollouts: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _progress() -> object:
+    from .progress import PlainProgress, TerminalProgress
+
+    return TerminalProgress() if sys.stderr.isatty() else PlainProgress()
+
+
+def _print_summary(run_dir: Path) -> None:
+    from .views import print_run
+
+    with RunStore.open(run_dir) as store:
+        print_run(store, Console(), brief=True)
+
+
+def _fresh_run_dir(config: Path) -> Path:
+    """runs/<config name>-<n>, the first that is free."""
+    number = 1
+    while (path := Path("runs") / f"{config.stem}-{number}").exists():
+        number += 1
+    return path
+
+
+__all__ = ["RunConfig", "app", "main"]

@@ -1,0 +1,224 @@
+"""The run config: what a YAML file may say, its defaults, and clear words for what it may not."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kernel_pool import Limits
+
+from .errors import ConfigError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PolicyConfig(_Section):
+    """Who decides the actions."""
+
+    name: str = "mutation"  #: a registered policy
+    options: dict[str, Any] = Field(default_factory=dict)  #: passed to it
+
+
+class SamplingConfig(_Section):
+    """How the branches of one rollout differ. Lists are gone through in turn, branch by branch."""
+
+    temperatures: list[float] = Field(default_factory=list)  #: empty: the model's default
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    efforts: list[str] = Field(default_factory=list)
+    prompt_variants: dict[str, str] = Field(default_factory=dict)  #: name -> text added to the system prompt
+    max_tokens: int | None = Field(default=None, gt=0)  #: per reply
+
+
+class LimitsConfig(_Section):
+    """Bounds on each command inside a kernel (see `kernel_pool.Limits`)."""
+
+    wall_s: float = Field(default=60.0, gt=0)
+    memory_mb: int = Field(default=1024, ge=64)
+    processes: int = Field(default=256, ge=8)
+    output_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
+    file_mb: int = Field(default=256, ge=1)
+    open_files: int = Field(default=1024, ge=32)
+
+    def limits(self) -> Limits:
+        """The same as the kernel layer's type."""
+        return Limits(**self.model_dump())
+
+
+class BackendConfig(_Section):
+    """Where branches run."""
+
+    name: str = "local"
+    max_concurrent: int | None = Field(default=None, ge=1)  #: kernels at once on a node; None: 2 per core
+    allow_unsandboxed: bool = False  #: must be true for back-ends without isolation
+    limits: LimitsConfig = Field(default_factory=LimitsConfig)
+    options: dict[str, Any] = Field(default_factory=dict)  #: passed to the back-end
+
+
+class BudgetConfig(_Section):
+    """What one branch may spend. Over any of them: the branch ends as `truncated`."""
+
+    steps: int = Field(default=120, ge=1)  #: tool calls
+    seconds: float = Field(default=300.0, gt=0)  #: wall time of the agent, without verification
+    tokens: int | None = Field(default=None, ge=1)  #: input and output together, as the policy reports them
+    cost_usd: float | None = Field(default=None, gt=0)
+
+
+class ObservationConfig(_Section):
+    """How tool output is shortened, once, for the model and the records alike."""
+
+    max_bytes: int = Field(default=8000, ge=200)
+    max_lines: int = Field(default=160, ge=10)
+
+
+class VerifyConfig(_Section):
+    """How finished work is checked."""
+
+    repeats: int = Field(default=1, ge=1)  #: runs of the hidden tests; all must pass
+
+
+class MemoryConfig(_Section):
+    """Winners of earlier batches as examples for this one."""
+
+    enabled: bool = True
+    store: str = "sqlite"
+    path: str | None = None  #: None: memory.sqlite beside the run directory
+    namespace: str = "default"
+    retrieve: int = Field(default=2, ge=0)  #: examples shown per branch
+    floor: float = Field(default=0.15, ge=0, le=1)  #: least relevance, 0..1
+    own_task: bool = False  #: whether a task may be shown its own earlier solutions
+
+
+class EngineConfig(_Section):
+    """How the batch is spread."""
+
+    kind: Literal["ray", "inline"] = "ray"  #: inline: this process, no Ray
+    address: str | None = None  #: of a running cluster; None: RAY_ADDRESS, else one on this machine
+    workers: int | None = Field(default=None, ge=1)  #: branch actors per node; None: one per core, at most 4
+    in_flight: int | None = Field(default=None, ge=1)  #: branches at work per actor; None: the kernels' share
+    retries: int = Field(default=1, ge=0)  #: new attempts of a branch the machinery failed
+
+
+class RunConfig(_Section):
+    """One batch."""
+
+    tasks: str = "suite"  #: "suite" (bundled), a task directory, a directory of them, or a JSONL list
+    task_ids: list[str] = Field(default_factory=list)  #: only these; empty: all
+    branches: int = Field(default=4, ge=1, le=1024)  #: per task
+    seed: int = 0
+    policy: PolicyConfig = Field(default_factory=PolicyConfig)
+    sampling: SamplingConfig = Field(default_factory=SamplingConfig)
+    backend: BackendConfig = Field(default_factory=BackendConfig)
+    budget: BudgetConfig = Field(default_factory=BudgetConfig)
+    observation: ObservationConfig = Field(default_factory=ObservationConfig)
+    verify: VerifyConfig = Field(default_factory=VerifyConfig)
+    memory: MemoryConfig = Field(default_factory=MemoryConfig)
+    engine: EngineConfig = Field(default_factory=EngineConfig)
+    snapshots: Literal["changes", "end", "off"] = "changes"  #: states kept for later forks
+    exports: list[str] = Field(default_factory=list)  #: formats written when the batch is done
+    report: bool = True  #: write report.html when the batch is done
+
+    def yaml(self) -> str:
+        """The effective config with all defaults filled in."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a YAML config and apply `a.b=c` overrides. Raises `ConfigError` with place and mend."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such config file; the ones shipped are in configs/") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from None
+    return parse_config(text, overrides, origin=str(path))
+
+
+def parse_config(text: str, overrides: Sequence[str] = (), origin: str = "config") -> RunConfig:
+    """The same from text; `origin` names it in messages."""
+    try:
+        data = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{origin}:{mark.line + 1}" if mark else origin
+        raise ConfigError(f"{place}: not valid YAML ({getattr(error, 'problem', error)})") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{origin}: expected a mapping of settings, found {type(data).__name__}")
+    for override in overrides:
+        _apply(data, override)
+    try:
+        return RunConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, text, origin)) from None
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {override}: expected a.b=value, for instance --set branches=8")
+    *parents, last = key.split(".")
+    node = data
+    for part in parents:
+        child = node.setdefault(part, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"--set {override}: {part} is a value, not a section")
+        node = child
+    try:
+        node[last] = yaml.safe_load(value) if value else ""
+    except yaml.YAMLError:
+        node[last] = value
+
+
+def _explain(error: ValidationError, text: str, origin: str) -> str:
+    """The first problem as one line: where, what, and the nearest name for an unknown key."""
+    first = error.errors(include_url=False)[0]
+    path = [str(part) for part in first["loc"]]
+    line = _line_of(text, path)
+    place = f"{origin}:{line}" if line else origin
+    name = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(RunConfig, path[:-1])
+        near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
+        mend = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+        message = f"{place}: unknown setting {name}; {mend}"
+    else:
+        given = first.get("input")
+        shown = "" if isinstance(given, Mapping | list) else f" (found {given!r:.60})"
+        message = f"{place}: {name}: {first['msg']}{shown}"
+    more = error.error_count() - 1
+    return message + (f" (and {more} more)" if more else "")
+
+
+def _known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    for part in path:
+        annotation = model.model_fields[part].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)
+
+
+def _line_of(text: str, path: Sequence[str]) -> int | None:
+    """1-based line of a key in YAML text, found through the parser's own marks."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        return None
+    line: int | None = None
+    for part in path:
+        if not isinstance(node, yaml.MappingNode):
+            break
+        for key, value in node.value:
+            if key.value == part:
+                line, node = key.start_mark.line + 1, value
+                break
+        else:
+            return line if line and part == path[-1] and len(path) == 1 else None
+    return line

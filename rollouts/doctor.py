@@ -1,0 +1,99 @@
+"""`rollouts doctor`: what works here, found by doing it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kernel_pool import KernelError
+from kernel_pool.journal import reap
+from kernel_pool.registry import backend as make_backend
+from kernel_pool.selfcheck import check
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    ok: bool
+    detail: str
+    lacks: bool = False  #: the default set-up cannot work without it
+
+    @property
+    def mark(self) -> str:
+        """For a table."""
+        return "ok  " if self.ok else "LACK" if self.lacks else "weak"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+
+async def examine(*, clean: bool = False) -> list[Finding]:
+    """Look at the interpreter, the tools, the sandbox (its whole contract, for real) and the packages."""
+    findings = [_python(), *_tools(), await _sandbox(), *_packages(), *_keys()]
+    if clean:
+        removed = reap()
+        findings.append(Finding("left-overs", True, f"{removed} removed"))
+    return findings
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Finding("python", sys.version_info >= (3, 11), f"{version}, {os.cpu_count()} cores", lacks=True)
+
+
+def _tools() -> list[Finding]:
+    wanted = {"bash": "every kernel's shell", "gcc": "C tasks", "make": "C tasks", "git": "some tasks"}
+    return [
+        Finding(
+            name,
+            shutil.which(name) is not None,
+            f"for {use}" if shutil.which(name) else f"missing, needed for {use}: apt-get install {name}",
+            lacks=name == "bash",
+        )
+        for name, use in wanted.items()
+    ]
+
+
+async def _sandbox() -> Finding:
+    try:
+        backend = make_backend("local")
+    except KernelError as error:
+        return Finding("sandbox", False, str(error), lacks=True)
+    try:
+        outcomes = await check(backend)
+        failed = [o.name for o in outcomes if not o.ok and not o.skipped]
+        notes = "; ".join(backend.capabilities.notes)
+        if failed:
+            return Finding("sandbox", False, f"contract broken: {', '.join(failed)}", lacks=True)
+        return Finding("sandbox", True, f"local back-end keeps its contract ({len(outcomes)} checks); {notes}")
+    except KernelError as error:
+        return Finding("sandbox", False, str(error), lacks=True)
+    finally:
+        await backend.close()
+
+
+def _packages() -> list[Finding]:
+    findings = []
+    for module in ("verifiers", "envs", "ranking", "kernel_pool", "rollouts"):
+        spec = importlib.util.find_spec(module)
+        owners = set(importlib.metadata.packages_distributions().get(module, ()))
+        foreign = owners - {"rollout-fork"}
+        origin = spec.origin if spec else "not importable"
+        detail = f"also claimed by {', '.join(foreign)}; use an environment of its own" if foreign else str(origin)
+        findings.append(Finding(f"package {module}", spec is not None and not foreign, detail, lacks=spec is None))
+    return findings
+
+
+def _keys() -> list[Finding]:
+    return [
+        Finding(name, True, f"{'set' if os.environ.get(name) else 'not set'}; only the {use} needs it")
+        for name, use in (("ANTHROPIC_API_KEY", "anthropic policy"), ("OPENAI_API_KEY", "openai policy"))
+    ]

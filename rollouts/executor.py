@@ -1,0 +1,160 @@
+"""Where branches are carried out: in this process (`InlineExecutor`) or on Ray (`actors.RayExecutor`)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from envs import Task, load_tasks
+from kernel_pool import Backend, Bound, KernelPool, Snapshot
+from kernel_pool.registry import backend as make_backend
+from verifiers import Pipeline, Verifier
+from verifiers.build import BuildVerifier
+
+from .config import RunConfig
+from .errors import ConfigError
+from .fork import BranchRunner, BranchSettings, Examples, ForkPoint, Verify
+from .plan import BranchSpec
+from .policies import make_policy
+from .records import BranchRecord
+from .snapshots import SnapshotArchive
+
+
+@dataclass(frozen=True)
+class ForkRef:
+    """Names a fork point by its digest, so that it can be sent to another process."""
+
+    state: str
+    parent: BranchRecord
+
+
+@dataclass(frozen=True)
+class BranchJob:
+    """One branch to carry out."""
+
+    task_id: str
+    spec: BranchSpec
+    examples: Examples = Examples()
+    fork: ForkRef | None = None
+
+
+class Executor(Protocol):
+    """Carries out branches. `run` never raises for what happens to a branch: that is in its record."""
+
+    @property
+    def slots(self) -> int:
+        """How many branches it can usefully have at work."""
+        ...
+
+    async def prepare(self, task_id: str) -> str:
+        """Build a task's base; returns its digest. Raises `KernelError` when the set-up fails."""
+        ...
+
+    async def run(self, job: BranchJob) -> BranchRecord:
+        """Carry out one branch."""
+        ...
+
+    async def close(self) -> None:
+        """Free everything. Idempotent."""
+        ...
+
+
+class Worker:
+    """Everything one process needs to carry out branches of a run. Built where it is used, never pickled."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        run_id: str,
+        run_dir: Path | None,
+        *,
+        verify: Verify | None = None,
+        bound: Bound | None = None,
+    ) -> None:
+        self.config = config
+        self.tasks: dict[str, Task] = {task.id: task for task in load_tasks(config.tasks).tasks}
+        self.pool = KernelPool(build_backend(config), max_concurrent(config), bound=bound)
+        self.policy = make_policy(config.policy.name, config.policy.options)
+        verifier = build_verifier(config)
+        self._archive = SnapshotArchive(run_dir / "snapshots") if run_dir else None
+        self._runner = BranchRunner(
+            self.pool,
+            self.policy,
+            verify or (lambda submission: verifier.verify(submission, self.pool)),
+            branch_settings(config, run_id),
+            self._archive if config.snapshots != "off" else None,
+        )
+
+    async def prepare(self, task_id: str) -> Snapshot:
+        """The task's base; built once a node, found after that."""
+        return await self.pool.prepare(self.tasks[task_id].base)
+
+    async def run(self, job: BranchJob) -> BranchRecord:
+        """One branch, whole."""
+        task = self.tasks[job.task_id]
+        base = await self.prepare(job.task_id)
+        point = await self._fork_point(base, job.fork) if job.fork else None
+        return await self._runner.run(task, base, job.spec, fork_point=point, examples=job.examples)
+
+    async def _fork_point(self, base: Snapshot, fork: ForkRef) -> ForkPoint:
+        if self._archive is None:
+            raise ConfigError("forking from a step needs a run directory with kept snapshots")
+        snapshot = await self._archive.restore(self.pool.backend, base, fork.state)
+        return ForkPoint(snapshot, fork.parent.trajectory)
+
+    async def close(self) -> None:
+        """Close the policy, the kernels and the back-end."""
+        await self.policy.close()
+        await self.pool.close()
+        await self.pool.backend.close()
+
+
+class InlineExecutor:
+    """Branches on this event loop."""
+
+    def __init__(self, config: RunConfig, run_id: str, run_dir: Path | None) -> None:
+        self._worker = Worker(config, run_id, run_dir)
+        self.slots = config.engine.in_flight or max_concurrent(config)
+
+    async def prepare(self, task_id: str) -> str:
+        """See `Executor`."""
+        return (await self._worker.prepare(task_id)).digest
+
+    async def run(self, job: BranchJob) -> BranchRecord:
+        """See `Executor`."""
+        return await self._worker.run(job)
+
+    async def close(self) -> None:
+        """See `Executor`."""
+        await self._worker.close()
+
+
+def build_backend(config: RunConfig) -> Backend:
+    """The configured back-end. Raises `ConfigError`, or `BackendUnavailable` with the mend."""
+    options = dict(config.backend.options)
+    if config.backend.allow_unsandboxed and config.backend.name == "subprocess":
+        options["allow_unsandboxed"] = True
+    return make_backend(config.backend.name, **options)
+
+
+def build_verifier(config: RunConfig) -> Verifier:
+    """The configured verifiers as one."""
+    return Pipeline([(BuildVerifier(repeats=config.verify.repeats), 1.0)])
+
+
+def branch_settings(config: RunConfig, run_id: str) -> BranchSettings:
+    """The part of the config that branches see."""
+    return BranchSettings(
+        run_id=run_id,
+        budget=config.budget,
+        observation=config.observation,
+        limits=config.backend.limits,
+        snapshots=config.snapshots,
+    )
+
+
+def max_concurrent(config: RunConfig) -> int:
+    """Kernels at once on this node."""
+    return config.backend.max_concurrent or 2 * (os.cpu_count() or 1)

@@ -1,0 +1,172 @@
+"""`report.html`: a run as one self-contained page. No script or style is loaded from anywhere.
+
+The page holds a line per task; what a task opens to is drawn from a JSON block by the page's own script,
+which only ever sets text, never markup: everything an agent wrote stays text.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from envs.trajectory import Trajectory
+
+from ..records import BranchRecord
+from ..store import RunStore
+from .summary import TaskLine, figures
+from .tables import power_words
+
+#: Characters of one observation, argument list or log that the page shows; the record has the whole.
+SHOWN = 1500
+SHOWN_DIFF = 12_000
+
+
+def write_report(store: RunStore, target: Path | None = None) -> Path:
+    """Write the page (by default into the run directory) and return its path."""
+    target = target or store.path / "report.html"
+    run = figures(store)
+    rate, low, high = run.pass_rate()
+    some, tasks = run.any_solved()
+    counted = [b for b in run.branches if not b.missing]
+    costs = [b.cost_usd for b in run.branches if b.cost_usd is not None]
+    environment = Environment(
+        loader=PackageLoader("rollouts", "views"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters["embed"] = embed
+    template = environment.get_template("report.html.j2")
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    with part.open("w", encoding="utf-8", errors="replace") as out:
+        stream = template.stream(
+            run=run,
+            written=time.strftime("%Y-%m-%d %H:%M", time.localtime()),
+            rate=rate,
+            low=low,
+            high=high,
+            some=some,
+            tasks_counted=tasks,
+            counted=len(counted),
+            solved=sum(b.ending == "solved" for b in counted),
+            missing=len(run.branches) - len(counted),
+            agent_seconds=sum(b.seconds for b in run.branches),
+            cost=sum(costs) if costs else None,
+            rows=[_row(task) for task in run.tasks],
+            details=_details(store, {t.rollout_id: t for t in run.tasks}),
+        )
+        stream.enable_buffering(50)
+        out.writelines(stream)
+    part.replace(target)
+    return target
+
+
+def embed(value: Any) -> str:
+    """JSON that may stand inside a script element: no character of it can end the element."""
+    from markupsafe import Markup
+
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
+
+
+def _row(task: TaskLine) -> dict[str, Any]:
+    counted = task.counted
+    order = {line["branch_id"]: line["rank"] for line in task.ranking.order} if task.ranking else {}
+    return {
+        "id": task.rollout_id,
+        "task_id": task.task_id,
+        "difficulty": task.difficulty,
+        "language": task.language,
+        "solved": task.solved,
+        "counted": len(counted),
+        "missing": len(task.branches) - len(counted),
+        "rate": task.solved / len(counted) if counted else None,
+        "interval": task.interval,
+        "winner": task.winner,
+        "steps": sum(b.steps for b in counted) / len(counted) if counted else None,
+        "seconds": sum(b.seconds for b in task.branches),
+        "cells": sorted(
+            ({"id": b.branch_id, "ending": b.ending, "tests": b.tests} for b in task.branches),
+            key=lambda c: (order.get(str(c["id"]), 10**6), str(c["id"])),
+        ),
+    }
+
+
+def _details(store: RunStore, tasks: dict[str, TaskLine]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Per rollout: ranking, what it can show, and every branch. One rollout is in memory at a time."""
+    for records in store.rollouts():
+        task = tasks[records[0].lineage.rollout_id]
+        ranking = task.ranking
+        yield (
+            task.rollout_id,
+            {
+                "instruction": _shown(records[0].task.instruction),
+                "notes": records[0].environment.notes,
+                "backend": records[0].environment.backend,
+                "winner": task.winner,
+                "winner_reason": ranking.winner_reason if ranking else "not ranked",
+                "order": ranking.order if ranking else [],
+                "power": power_words(ranking.power) if ranking else "",
+                "branches": [_branch(record) for record in records],
+            },
+        )
+
+
+def _branch(record: BranchRecord) -> dict[str, Any]:
+    r, verdict = record.result, record.result.verdict
+    checks = [c for v in ((verdict, *verdict.parts) if verdict else ()) for c in v.checks]
+    return {
+        "id": record.lineage.branch_id,
+        "parent": record.lineage.parent,
+        "fork": record.lineage.fork_step,
+        "ending": r.ending,
+        "reward": r.reward,
+        "seconds": round(r.seconds, 2),
+        "cost": r.cost_usd,
+        "stop": record.trajectory.stop,
+        "policy": " ".join(filter(None, (record.sampling.policy, record.sampling.model))),
+        "sampling": record.sampling.requested.model_dump(exclude_none=True, exclude={"prompt_text"}),
+        "memories": len(record.sampling.memories),
+        "error": _shown(r.error),
+        "answer": _shown(record.trajectory.answer or ""),
+        "diff": _shown(r.diff, SHOWN_DIFF),
+        "verdict": verdict
+        and {
+            "outcome": verdict.outcome,
+            "score": verdict.score,
+            "reason": _shown(verdict.reason),
+            "command": _shown(verdict.command or next((p.command for p in verdict.parts), "")),
+            "log": _shown(verdict.log or next((p.log for p in verdict.parts), ""), 4000),
+            "checks": [[c.id[:200], c.outcome, _shown(c.message, 400)] for c in checks[:200]],
+        },
+        "steps": list(_steps(record.trajectory)),
+    }
+
+
+def _steps(trajectory: Trajectory) -> Iterator[dict[str, Any]]:
+    for step in trajectory.steps:
+        message = trajectory.messages[step.message]
+        call = message.tool_calls[step.call] if step.call < len(message.tool_calls) else None
+        arguments = (call.arguments if call.arguments is not None else {"": call.raw}) if call else {}
+        yield {
+            "tool": step.tool,
+            "say": _shown(message.content, 400) if step.call == 0 else "",
+            "args": {k: _shown(v if isinstance(v, str) else json.dumps(v), 800) for k, v in arguments.items()},
+            "out": _shown(step.observation.text),
+            "error": step.observation.is_error,
+            "exit": step.observation.exit_code,
+            "ended": step.observation.ended,
+            "seconds": round(step.seconds, 3),
+            "state": (step.state or "")[:12],
+            "shared": step.index < trajectory.prefix_steps,
+        }
+
+
+def _shown(text: str, limit: int = SHOWN) -> str:
+    if len(text) <= limit:
+        return text
+    head, tail = limit * 2 // 3, limit // 3
+    return f"{text[:head]}\n… {len(text) - head - tail} characters more …\n{text[-tail:]}"

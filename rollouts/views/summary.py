@@ -1,0 +1,174 @@
+"""The figures of a run, once, for every view. Streams the records; keeps a line per branch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ranking import wilson
+from ranking.cluster import mean_ci_by_task
+
+from ..records import BranchRecord, RankingRecord
+from ..store import RunStore
+
+
+@dataclass(frozen=True)
+class BranchLine:
+    """What tables need of a branch."""
+
+    branch_id: str
+    parent: str | None
+    fork_step: int
+    ending: str
+    reward: float | None
+    steps: int  #: prefix included
+    seconds: float
+    cost_usd: float | None
+    temperature: float | None
+    tests: tuple[int, int] | None  #: hidden checks passed and run; None: no verdict
+    error: str
+
+    @property
+    def missing(self) -> bool:
+        """No outcome: not a failure."""
+        return self.ending in ("policy_error", "infra_error", "cancelled")
+
+
+@dataclass
+class TaskLine:
+    """One rollout."""
+
+    task_id: str
+    rollout_id: str
+    difficulty: str
+    language: str
+    branches: list[BranchLine] = field(default_factory=list)
+    ranking: RankingRecord | None = None
+
+    @property
+    def counted(self) -> list[BranchLine]:
+        """Branches with an outcome."""
+        return [b for b in self.branches if not b.missing]
+
+    @property
+    def solved(self) -> int:
+        """How many were solved."""
+        return sum(b.ending == "solved" for b in self.branches)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Wilson interval (95 %) of the pass rate; None without any outcome."""
+        return wilson(self.solved, len(self.counted)) if self.counted else None
+
+    @property
+    def winner(self) -> str | None:
+        """Branch id of the winner."""
+        return self.ranking.winner if self.ranking else None
+
+
+@dataclass
+class RunFigures:
+    """A whole run."""
+
+    run_id: str
+    tasks: list[TaskLine]
+    skipped: dict[str, str]
+    problems: list[str]
+
+    @property
+    def branches(self) -> list[BranchLine]:
+        """All of them."""
+        return [b for t in self.tasks for b in t.branches]
+
+    def pass_rate(self) -> tuple[float | None, float | None, float | None]:
+        """Mean pass rate over tasks with its interval (the task is the unit)."""
+        return mean_ci_by_task([[float(b.ending == "solved") for b in t.counted] for t in self.tasks])
+
+    def any_solved(self) -> tuple[int, int]:
+        """Tasks that at least one branch solved, and tasks with any outcome."""
+        with_outcome = [t for t in self.tasks if t.counted]
+        return sum(t.solved > 0 for t in with_outcome), len(with_outcome)
+
+
+def figures(store: RunStore) -> RunFigures:
+    """Read a run once."""
+    tasks: dict[str, TaskLine] = {}
+    for record in store.branches():
+        line = tasks.setdefault(
+            record.lineage.rollout_id,
+            TaskLine(
+                record.task.task_id, record.lineage.rollout_id, record.task.difficulty, record.task.language
+            ),
+        )
+        line.branches.append(branch_line(record))
+    for rollout_id, ranking in store.rankings().items():
+        if rollout_id in tasks:
+            tasks[rollout_id].ranking = ranking
+    for task in tasks.values():
+        task.branches.sort(key=lambda b: b.branch_id)
+    skipped = {e["task_id"]: str(e.get("error", "")) for e in _events(store, "task_skipped")}
+    ordered = sorted(tasks.values(), key=lambda t: t.rollout_id)
+    return RunFigures(store.run_id, ordered, skipped, [str(p) for p in store.problems])
+
+
+def branch_line(record: BranchRecord) -> BranchLine:
+    """The line of one record."""
+    r, verdict = record.result, record.result.verdict
+    ran = [c for c in verdict_checks(record) if c != "skip"]
+    return BranchLine(
+        branch_id=record.lineage.branch_id,
+        parent=record.lineage.parent,
+        fork_step=record.lineage.fork_step,
+        ending=r.ending,
+        reward=r.reward,
+        steps=len(record.trajectory.steps),
+        seconds=r.seconds,
+        cost_usd=r.cost_usd,
+        temperature=record.sampling.requested.temperature,
+        tests=(ran.count("pass"), len(ran)) if verdict is not None and ran else None,
+        error=r.error,
+    )
+
+
+def verdict_checks(record: BranchRecord) -> list[str]:
+    """Outcomes of all single checks of a record's verdict, parts included."""
+    verdict = record.result.verdict
+    if verdict is None:
+        return []
+    return [c.outcome for v in (verdict, *verdict.parts) for c in v.checks]
+
+
+def summary(store: RunStore) -> dict[str, Any]:
+    """`rollouts show RUN --json`."""
+    run = figures(store)
+    rate, low, high = run.pass_rate()
+    tasks = [
+        {
+            "task_id": t.task_id,
+            "branches": len(t.branches),
+            "solved": t.solved,
+            "failed": len(t.counted) - t.solved,
+            "missing": len(t.branches) - len(t.counted),
+            "winner": t.winner,
+        }
+        for t in run.tasks
+    ]
+    keys = ("branches", "solved", "failed", "missing")
+    totals: dict[str, Any] = {"tasks": len(tasks), **{k: _sum(t[k] for t in tasks) for k in keys}}
+    return {
+        "run_id": run.run_id,
+        "tasks": tasks,
+        "totals": totals,
+        "pass_rate": {"mean": rate, "ci_low": low, "ci_high": high, "unit": "task", "confidence": 0.95},
+        "skipped_tasks": run.skipped,
+        "problems": run.problems,
+    }
+
+
+def _sum(values: Iterable[Any]) -> int:
+    return sum(int(v) for v in values)
+
+
+def _events(store: RunStore, kind: str) -> Iterable[dict[str, Any]]:
+    return (event for event in store.events() if event.get("kind") == kind)

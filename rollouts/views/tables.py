@@ -1,0 +1,159 @@
+"""Tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.tree import Tree
+
+from ..errors import ConfigError
+from ..records import RankingRecord
+from ..store import RunStore
+from .summary import BranchLine, RunFigures, TaskLine, figures
+
+MARKS = {
+    "solved": "[green]●[/]",
+    "failed": "[red]○[/]",
+    "truncated": "[yellow]◐[/]",
+    "policy_error": "[magenta]×[/]",
+    "infra_error": "[magenta]×[/]",
+    "cancelled": "[dim]–[/]",
+}
+LEGEND = "● solved  ○ failed  ◐ truncated  × missing (machinery, not counted)"
+
+
+def print_run(store: RunStore, console: Console, *, brief: bool = False) -> None:
+    """A line per task, then the totals. Brief: the totals only."""
+    run = figures(store)
+    if not brief:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in ("task", "difficulty", "branches", "solved", "95 % interval", "winner", "steps", "seconds"):
+            table.add_column(name, justify="right" if name in ("steps", "seconds") else "left", no_wrap=True)
+        for task in run.tasks:
+            table.add_row(*_task_row(task))
+        console.print(table)
+        console.print(f"[dim]{LEGEND}[/]")
+    console.print(totals(run), highlight=False)
+    for task_id, why in run.skipped.items():
+        console.print(f"[yellow]skipped[/] {escape(task_id)}: {escape(why[:200])}", highlight=False)
+    for problem in run.problems:
+        console.print(f"[yellow]problem[/] {escape(problem)}", highlight=False)
+
+
+def totals(run: RunFigures) -> str:
+    """The run in one line."""
+    rate, low, high = run.pass_rate()
+    counted = [b for b in run.branches if not b.missing]
+    missing = len(run.branches) - len(counted)
+    solved = sum(b.ending == "solved" for b in counted)
+    some, tasks = run.any_solved()
+    interval = f" (95 % interval over tasks {low:.0%} to {high:.0%})" if low is not None else ""
+    mean = "no outcome" if rate is None else f"{rate:.0%} of branches per task solved{interval}"
+    missed = f"; {missing} missing" if missing else ""
+    best = f"; {some} of {tasks} tasks solved by at least one branch" if tasks else ""
+    return f"{len(run.tasks)} tasks, {len(counted)} branches, {solved} solved: {mean}{best}{missed}"
+
+
+def print_task(store: RunStore, task: str, console: Console) -> None:
+    """The fork tree of one rollout and its ranking. Raises `ConfigError` for an unknown task."""
+    run = figures(store)
+    line = next((t for t in run.tasks if task in (t.task_id, t.rollout_id)), None)
+    if line is None:
+        raise ConfigError(f"--task {task}: not in this run; it has {', '.join(t.task_id for t in run.tasks[:5])} …")
+    console.print(_tree(line))
+    if line.ranking:
+        ranking_tables([line.ranking], console)
+
+
+def ranking_tables(rankings: Sequence[RankingRecord], console: Console) -> None:
+    """Each ranking as a table, with what its numbers can show."""
+    for ranking in rankings:
+        table = Table(box=None, pad_edge=False, title=escape(ranking.task_id), title_justify="left")
+        for name in ("rank", "branch", "tier", "strength", "±"):
+            table.add_column(name)
+        for entry in ranking.order:
+            table.add_row(
+                str(entry["rank"]),
+                entry["branch_id"],
+                "passing" if entry["tier"] == 0 else "failing",
+                _number(entry["theta"]),
+                _number(entry["se"]),
+            )
+        console.print(table)
+        console.print(f"winner: {ranking.winner or 'none'} ({escape(ranking.winner_reason)})", highlight=False)
+        console.print(f"[dim]{escape(power_words(ranking.power))}[/]", highlight=False)
+
+
+def power_words(power: dict[str, Any]) -> str:
+    """What a group of this size can show, in a sentence."""
+    if not power.get("n"):
+        return "no outcomes"
+    low, high = power["ci_low"], power["ci_high"]
+    mdd = power["min_detectable_delta_pp"]
+    smallest = f"{mdd:.0f} pp" if mdd is not None else "none at this size"
+    p = power["mcnemar_p"]
+    basis = power["mcnemar_basis"]
+    shown = "no p-value" if p is None else f"p = {p:.3g} ({basis}: no evidence)" if basis != "heldout" else f"p = {p:.3g}"
+    return (
+        f"{power['passes']}/{power['n']} solved, 95 % interval {low:.0%} to {high:.0%}; "
+        f"{'powered' if power['powered'] else 'not powered'}; smallest difference two halves could show: "
+        f"{smallest}; {shown}"
+    )
+
+
+def print_memories(memories: Sequence[Any], total: int, console: Console) -> None:
+    """Memory entries, best first."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("relevance", "task", "branch", "key steps"):
+        table.add_column(name)
+    for memory in memories:
+        relevance = "" if memory.relevance is None else f"{memory.relevance:.2f}"
+        table.add_row(relevance, escape(memory.task_id), memory.branch_id, escape(memory.key_steps[:100]))
+    console.print(table)
+    console.print(f"{total} entries in this namespace")
+
+
+def _task_row(task: TaskLine) -> list[str]:
+    interval = task.interval
+    cells = "".join(MARKS.get(b.ending, "?") for b in task.branches[:32])
+    more = f" +{len(task.branches) - 32}" if len(task.branches) > 32 else ""
+    counted = task.counted
+    return [
+        escape(task.task_id),
+        escape(task.difficulty),
+        cells + more,
+        f"{task.solved}/{len(counted)}",
+        f"{interval[0]:.0%} to {interval[1]:.0%}" if interval else "–",
+        task.winner or "–",
+        f"{sum(b.steps for b in counted) / len(counted):.0f}" if counted else "–",
+        f"{sum(b.seconds for b in task.branches):.1f}",
+    ]
+
+
+def _tree(task: TaskLine) -> Tree:
+    root = Tree(f"[bold]{escape(task.task_id)}[/]")
+    nodes: dict[str | None, Tree] = {None: root}
+    # A child always comes after its parent: branches are numbered as they are planned.
+    for branch in task.branches:
+        at = nodes.get(branch.parent, root)
+        nodes[branch.branch_id] = at.add(_branch_words(branch))
+    return root
+
+
+def _branch_words(b: BranchLine) -> str:
+    parts = [f"{MARKS.get(b.ending, '?')} {b.branch_id}"]
+    parts += [f"from step {b.fork_step}"] if b.parent else []
+    parts += [f"{b.ending}, {b.steps} steps, {b.seconds:.1f} s"]
+    parts += [f"hidden tests {b.tests[0]}/{b.tests[1]}"] if b.tests else []
+    parts += [f"temperature {b.temperature:g}"] if b.temperature is not None else []
+    parts += [f"${b.cost_usd:.4f}"] if b.cost_usd is not None else []
+    parts += [f"[magenta]{escape(b.error[:120])}[/]"] if b.error else []
+    return "  ".join(parts)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.2f}"

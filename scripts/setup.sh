@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Set up .venv from requirements.lock. Does nothing (and needs no network) when it is up to date.
+#
+#   scripts/setup.sh            everything `make demo` and `make test` need
+#
+# Debian packages that are missing are installed when this runs as root; otherwise it says what to type.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+venv=.venv
+stamp="$venv/.setup-stamp"
+want=$(cat requirements.lock pyproject.toml scripts/setup.sh | sha256sum | cut -d' ' -f1)
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+find_python() {
+    for candidate in "${PYTHON:-}" python3.11 python3.12 python3.13 python3; do
+        [ -n "$candidate" ] || continue
+        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then
+            command -v "$candidate"
+            return 0
+        fi
+    done
+    return 1
+}
+
+missing_packages() {
+    # What the demo cannot do without: an interpreter with venv, and the compiler that the C tasks use.
+    local missing=()
+    local python
+    if python=$(find_python); then
+        "$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=("python3-venv")
+    else
+        missing+=("python3.11" "python3.11-venv")
+    fi
+    command -v gcc >/dev/null || missing+=("gcc" "libc6-dev")
+    command -v make >/dev/null || missing+=("make")
+    printf '%s\n' "${missing[@]:-}"
+}
+
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ] && [ -x "$venv/bin/rollouts" ]; then
+    exit 0
+fi
+
+mapfile -t packages < <(missing_packages | sed '/^$/d')
+if [ "${#packages[@]}" -gt 0 ]; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "installing ${packages[*]}"
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${packages[@]}" >&2
+    else
+        say "this machine lacks: ${packages[*]}"
+        say "type:  sudo apt-get install -y ${packages[*]}    and run the same command again"
+        exit 3
+    fi
+fi
+
+python=$(find_python) || { say "no Python 3.11 to 3.13 found; install python3.11 and python3.11-venv"; exit 3; }
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+say "making $venv with $("$python" --version) (about a minute, once)"
+if ! { "$python" -m venv --clear "$venv" &&
+       "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock &&
+       "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; } >"$log" 2>&1
+then
+    say "installing the dependencies failed; the last lines were:"
+    tail -n 15 "$log" >&2
+    exit 3
+fi
+echo "$want" >"$stamp"
+say "ready: $venv/bin/rollouts"
