@@ -1,0 +1,37 @@
+"""What is to be solved, and what an episode is."""
+
+from .episode import Episode
+from .errors import EnvError, EpisodeOver, TaskError, TaskInvalid, TaskProblem, ToolError
+from .load import load_tasks
+from .observation import TextLimits, shorten
+from .task import Task, TaskSet
+from .task_lint import lint
+from .tools import Tool, ToolBox, ToolContext, ToolOutput, ToolSpec, default_tools
+from .trajectory import Message, Observation, Step, ToolCall, Trajectory
+
+__all__ = [
+    "EnvError",
+    "Episode",
+    "EpisodeOver",
+    "Message",
+    "Observation",
+    "Step",
+    "Task",
+    "TaskError",
+    "TaskInvalid",
+    "TaskProblem",
+    "TaskSet",
+    "TextLimits",
+    "Tool",
+    "ToolBox",
+    "ToolCall",
+    "ToolContext",
+    "ToolError",
+    "ToolOutput",
+    "ToolSpec",
+    "Trajectory",
+    "default_tools",
+    "lint",
+    "load_tasks",
+    "shorten",
+]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kernel_pool import BaseSpec
 from verifiers import TestPlan
+
+from .errors import TaskProblem
 
 
 @dataclass(frozen=True)
@@ -32,3 +34,24 @@ class Task:
     path: Path | None = None  #: where it was read from
     metadata: Mapping[str, Any] = field(default_factory=dict)  #: unknown keys, kept as they are
     environment_notes: tuple[str, ...] = ()  #: how the declared environment is honoured here, for the record
+
+
+@dataclass(frozen=True)
+class TaskSet:
+    """Tasks that could be read, in order, and what was wrong with the others."""
+
+    tasks: tuple[Task, ...]
+    problems: tuple[TaskProblem, ...] = ()
+
+    def __iter__(self) -> Iterator[Task]:
+        return iter(self.tasks)
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def __getitem__(self, task_id: str) -> Task:
+        """The task with an id. Raises `KeyError`."""
+        for task in self.tasks:
+            if task.id == task_id:
+                return task
+        raise KeyError(task_id)

@@ -1,5 +1,6 @@
 """Sandboxes: kernels that can be frozen and forked, and the bounded pool that hands them out."""
 
+from .bound import Bound, LocalBound
 from .errors import (
     BackendUnavailable,
     FileAccessError,
@@ -25,11 +26,15 @@ from .kernel import (
     RunStep,
     Snapshot,
 )
+from .lease import Lease
+from .pool import KernelPool
+from .stats import PoolStats
 
 __all__ = [
     "Backend",
     "BackendUnavailable",
     "BaseSpec",
+    "Bound",
     "Capabilities",
     "CopyIn",
     "ExecResult",
@@ -38,11 +43,15 @@ __all__ = [
     "Kernel",
     "KernelClosed",
     "KernelError",
+    "KernelPool",
     "KernelStartFailed",
+    "Lease",
     "LeaseTimeout",
     "Limits",
+    "LocalBound",
     "PoolClosed",
     "PoolError",
+    "PoolStats",
     "ReadOnlyMount",
     "RunStep",
     "Snapshot",

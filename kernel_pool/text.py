@@ -45,7 +45,9 @@ class TextLimits:
 
     def __post_init__(self) -> None:
         if self.max_bytes < MIN_BYTES or self.max_lines < MIN_LINES:
-            raise ValueError(f"text limits below {MIN_BYTES} bytes or {MIN_LINES} lines leave no room: {self}")
+            raise ValueError(
+                f"text limits below {MIN_BYTES} bytes or {MIN_LINES} lines leave no room: {self}"
+            )
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,7 @@ def _spans(data: bytes, limits: TextLimits, growth: int) -> list[tuple[int, int]
     `growth` is 3 when bytes that are no UTF-8 may each become three, else 1.
     """
     error_bytes = growth * _ERROR_LINE_BYTES + _MARKER_BYTES
-    most = min(
-        _MAX_ERROR_LINES, limits.max_bytes * 3 // 10 // error_bytes, limits.max_lines * 3 // 10 // 2
-    )
+    most = min(_MAX_ERROR_LINES, limits.max_bytes * 3 // 10 // error_bytes, limits.max_lines * 3 // 10 // 2)
     start, end = _ends(data, limits, growth, most)
     errors = _error_lines(data, start, end, most)
     if len(errors) < most:  # what error lines do not need goes to both ends

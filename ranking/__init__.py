@@ -1,6 +1,7 @@
 """Pure statistics of groups of branches: tiers, Bradley-Terry strengths, intervals, power."""
 
 from .bradley_terry import Fit, fit
+from .cluster import mean_ci_by_task
 from .errors import EmptyGroup, NonFiniteScore, NotConverged, RankingError, UnknownCandidate
 from .intervals import wilson
 from .paired import mcnemar_exact, mcnemar_mid_p
@@ -26,6 +27,7 @@ __all__ = [
     "fit",
     "mcnemar_exact",
     "mcnemar_mid_p",
+    "mean_ci_by_task",
     "min_detectable_delta_pp",
     "objective_comparisons",
     "rank",

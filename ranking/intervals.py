@@ -7,11 +7,11 @@ import math
 Z95 = 1.959963984540054  # 97.5 % point of the standard normal
 
 
-def wilson(passes: int, n: int, z: float = Z95) -> tuple[float, float] | None:
+def wilson(passes: float, n: int, z: float = Z95) -> tuple[float, float] | None:
     """Wilson score interval for a rate, (low, high) in [0, 1]; None for n = 0, where nothing is known.
 
     Wilson, JASA 22 (1927) 209. Equal to `scipy.stats.binomtest(passes, n).proportion_ci(method="wilson")`,
-    which raises for n = 0. Raises `ValueError` unless 0 <= passes <= n.
+    which raises for n = 0. `passes` may be a fraction, the mean of repeats. Raises `ValueError` unless 0 <= passes <= n.
     """
     if not 0 <= passes <= n:
         raise ValueError(f"{passes} passes of {n}: passes lie between 0 and n")

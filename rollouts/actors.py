@@ -22,9 +22,9 @@ from .fork import missing_record
 from .records import BranchRecord
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-import ray  # noqa: E402 - the line above must come first
-from ray.exceptions import RayActorError, RayError  # noqa: E402
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
+import ray
+from ray.exceptions import RayActorError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 #: Seconds between looks at whether the holders of places are still alive.
 HOLDER_CHECK_S = 1.0
@@ -217,7 +217,9 @@ def _nodes() -> list[Mapping[str, Any]]:
 
 def _remote(cls: type, where: Any, concurrency: int) -> Any:
     """An actor class on a node. CPUs are the sandboxes' to use, so actors themselves reserve none."""
-    return ray.remote(num_cpus=0, max_restarts=-1, max_concurrency=concurrency, scheduling_strategy=where)(cls)
+    return ray.remote(num_cpus=0, max_restarts=-1, max_concurrency=concurrency, scheduling_strategy=where)(
+        cls
+    )
 
 
 async def _settled(ref: Any) -> None:

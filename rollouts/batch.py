@@ -1,6 +1,6 @@
 """A batch: every task's rollout, in bounded work, written once, resumable.
 
-    load tasks -> open the run -> branches in flight -> record -> ranking -> memory -> exports, report
+load tasks -> open the run -> branches in flight -> record -> ranking -> memory -> exports, report
 """
 
 from __future__ import annotations
@@ -184,7 +184,9 @@ class _Batch:
         self._progress, self._result = progress, result
         self._plan = _plan(config)
         self._gate = Gate()
-        self._memory: MemoryStore | None = open_memory_for(config, store.path) if config.memory.enabled else None
+        self._memory: MemoryStore | None = (
+            open_memory_for(config, store.path) if config.memory.enabled else None
+        )
 
     async def run(self, tasks: Sequence[Task]) -> None:
         """All rollouts that are not complete, task by task, with `slots` branches in flight."""
@@ -199,7 +201,8 @@ class _Batch:
             async with asyncio.TaskGroup() as group:
                 with self._store.writer("driver") as writer:
                     pending = [
-                        group.create_task(self._rollout(task, todo[task.id], places, writer)) for task in tasks
+                        group.create_task(self._rollout(task, todo[task.id], places, writer))
+                        for task in tasks
                     ]
                     await asyncio.gather(*pending)
         except BaseExceptionGroup as failures:

@@ -36,7 +36,9 @@ def run(
     out: Annotated[
         Path | None, typer.Option("--out", help="run directory; an unfinished one is finished")
     ] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="override a setting: a.b=value")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="override a setting: a.b=value")
+    ] = None,
 ) -> None:
     """Run a batch (the same command again finishes it). The last line printed is the run directory."""
     from .batch import run_batch
@@ -113,9 +115,7 @@ def report(run_dir: RunArg) -> None:
 def export(
     run_dir: RunArg,
     to: Annotated[str, typer.Option("--to", help="transitions, sft, dpo or ppo")],
-    out: Annotated[
-        Path | None, typer.Option("--out", help="directory; default: RUN/exports/FORMAT")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="directory; default: RUN/exports/FORMAT")] = None,
     as_json: JsonOpt = False,
 ) -> None:
     """Write training data from a run."""
@@ -190,7 +190,7 @@ def main() -> None:
         sys.exit(stop.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         _fail("stopped; what was done is kept, and the same command goes on from there", 130)
-    except Exception as error:  # noqa: BLE001 - click's usage errors come in several vendored classes
+    except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             _fail(f"{error.format_message()} (see --help)", 2)
         raise

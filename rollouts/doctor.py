@@ -73,7 +73,9 @@ async def _sandbox() -> Finding:
         notes = "; ".join(backend.capabilities.notes)
         if failed:
             return Finding("sandbox", False, f"contract broken: {', '.join(failed)}", lacks=True)
-        return Finding("sandbox", True, f"local back-end keeps its contract ({len(outcomes)} checks); {notes}")
+        return Finding(
+            "sandbox", True, f"local back-end keeps its contract ({len(outcomes)} checks); {notes}"
+        )
     except KernelError as error:
         return Finding("sandbox", False, str(error), lacks=True)
     finally:
@@ -87,8 +89,12 @@ def _packages() -> list[Finding]:
         owners = set(importlib.metadata.packages_distributions().get(module, ()))
         foreign = owners - {"rollout-fork"}
         origin = spec.origin if spec else "not importable"
-        detail = f"also claimed by {', '.join(foreign)}; use an environment of its own" if foreign else str(origin)
-        findings.append(Finding(f"package {module}", spec is not None and not foreign, detail, lacks=spec is None))
+        detail = (
+            f"also claimed by {', '.join(foreign)}; use an environment of its own" if foreign else str(origin)
+        )
+        findings.append(
+            Finding(f"package {module}", spec is not None and not foreign, detail, lacks=spec is None)
+        )
     return findings
 
 

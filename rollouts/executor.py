@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -36,7 +36,7 @@ class BranchJob:
 
     task_id: str
     spec: BranchSpec
-    examples: Examples = Examples()
+    examples: Examples = field(default_factory=Examples)
     fork: ForkRef | None = None
 
 

@@ -302,7 +302,10 @@ def ending_of(stop: str, verdict: Verdict | None) -> tuple[Ending, str]:
     A verifier that could not tell is a failure of the machinery, never of the work: no pass and no reward.
     """
     if verdict is None or verdict.outcome == "unknown":
-        return "infra_error", f"the verifier could not tell: {verdict.reason if verdict else 'it did not run'}"
+        return (
+            "infra_error",
+            f"the verifier could not tell: {verdict.reason if verdict else 'it did not run'}",
+        )
     if stop in BUDGET_STOPS:
         return "truncated", ""
     return ("solved" if verdict.passed else "failed"), ""

@@ -39,13 +39,25 @@ class Problem:
         return f"{self.path}:{self.line}: {self.reason}"
 
 
-class Problems(list[Problem]):
-    """What could not be read, each place once."""
+class Problems:
+    """What could not be read, each place once. Iterates in the order it was found."""
+
+    def __init__(self) -> None:
+        self._places: dict[tuple[Path, int], Problem] = {}
 
     def note(self, path: Path, line: int, reason: str) -> None:
         """Remember a place, unless it is known."""
-        if not any(p.line == line and p.path == path for p in self):
-            self.append(Problem(path, line, reason))
+        self._places.setdefault((path, line), Problem(path, line, reason))
+
+    def forget(self, path: Path, line: int) -> None:
+        """A line that was torn when it was first seen is whole now."""
+        self._places.pop((path, line), None)
+
+    def __iter__(self) -> Iterator[Problem]:
+        return iter(list(self._places.values()))
+
+    def __len__(self) -> int:
+        return len(self._places)
 
 
 class Appender:

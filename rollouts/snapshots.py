@@ -40,7 +40,9 @@ class SnapshotArchive:
         except KernelError:
             return False
         except OSError as error:
-            raise RunDirError(f"{self.directory}: cannot keep a snapshot ({error.strerror or error})") from None
+            raise RunDirError(
+                f"{self.directory}: cannot keep a snapshot ({error.strerror or error})"
+            ) from None
         finally:
             part.unlink(missing_ok=True)
         return True

@@ -107,6 +107,7 @@ class BranchIndex:
             except ValidationError as error:
                 self._problems.note(path, line.number, first_reason(error))
                 continue
+            self._problems.forget(path, line.number)
             entry = Entry(
                 lineage.rollout_id,
                 lineage.branch_id,

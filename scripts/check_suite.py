@@ -145,6 +145,7 @@ def execute(command: str, app: Path) -> subprocess.CompletedProcess[str]:
             "LC_ALL": "C.UTF-8",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTEST_ADDOPTS": "-p no:cacheprovider",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # the tasks need plain pytest only
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -1,7 +1,28 @@
-"""Signals about a finished piece of work."""
+"""Signals about a finished piece of work.
 
+A verifier takes a `Submission` and says a `Verdict`; several become one in a `Pipeline`. Start with
+`verifier.py`, then `build.py`.
+"""
+
+from .errors import BadPipeline, EmptyPipeline, VerifierError
+from .pipeline import Part, Pipeline
+from .registry import VERIFIERS, verifier
 from .submission import Submission, TestPlan
 from .verdict import CheckResult, Outcome, Verdict
 from .verifier import Verifier
 
-__all__ = ["CheckResult", "Outcome", "Submission", "TestPlan", "Verdict", "Verifier"]
+__all__ = [
+    "VERIFIERS",
+    "BadPipeline",
+    "CheckResult",
+    "EmptyPipeline",
+    "Outcome",
+    "Part",
+    "Pipeline",
+    "Submission",
+    "TestPlan",
+    "Verdict",
+    "Verifier",
+    "VerifierError",
+    "verifier",
+]

@@ -86,7 +86,9 @@ def _is_test_class(node: ast.ClassDef) -> bool:
 def _assigns(body: Sequence[ast.stmt], name: str, *words: str) -> bool:
     """Whether `name = ...` stands here with one of the words in its value."""
     for node in body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
+        if isinstance(node, ast.Assign) and any(
+            isinstance(t, ast.Name) and t.id == name for t in node.targets
+        ):
             value = ast.unparse(node.value)
             if any(word in value for word in words):
                 return True

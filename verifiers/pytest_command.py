@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import posixpath
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .submission import TestPlan
 
-#: For commands that call pytest themselves (a test.sh): the same pinning by environment.
 _INI_FILES = ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 
 #: Options that select among tests: then the files do not tell which tests must be in the report.
 _SELECTS = ("-k", "-m", "--deselect", "--ignore", "--ignore-glob", "--lf", "--last-failed", "--sw")
+
+#: Options whose value is a word of its own.
+_TAKES_VALUE = {
+    "-k",
+    "-m",
+    "-p",
+    "-o",
+    "-c",
+    "-r",
+    "-W",
+    "-n",
+    "--deselect",
+    "--ignore",
+    "--ignore-glob",
+    "--tb",
+}
 
 
 @dataclass(frozen=True)
@@ -42,10 +57,12 @@ def pytest_call(plan: TestPlan, report: str) -> PytestCall:
     paths: list[str] = []
     kept: list[str] = []
     complete = True
-    for argument in arguments:
+    for before, argument in zip(["", *arguments], arguments, strict=False):
         if argument.startswith("--junit"):
             continue
-        if argument.startswith("-"):
+        if before in _TAKES_VALUE:
+            pass
+        elif argument.startswith("-"):
             complete = complete and argument.split("=")[0] not in _SELECTS
         elif _looks_like_path(argument):
             complete = complete and "::" not in argument
@@ -58,6 +75,23 @@ def pytest_call(plan: TestPlan, report: str) -> PytestCall:
     ours = ["-p", "no:cacheprovider", "-o", f"pythonpath={plan.workdir}", "-o", "junit_logging=no"]
     argv = [python, "-P", "-m", "pytest", *pinned, *ours, "-q", *kept, f"--junitxml={report}"]
     return PytestCall(tuple(argv), tuple(paths), complete)
+
+
+def environment(plan: TestPlan) -> Mapping[str, str]:
+    """What the test command gets on top of the base's environment.
+
+    An empty home, and with it no per-user packages; no variable that would keep a kernel from serving the
+    command by an interpreter that is already up. A pytest call of ours loads no plug-in by entry point, because a planted `x.dist-info` in the working
+    directory names entry points too; a task that needs one says `-p name`. A script that calls pytest itself
+    keeps its plug-ins and gets the pinned configuration.
+    """
+    ours = {"HOME": "/logs/home"}
+    if plan.result == "pytest":
+        ours["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    else:
+        pinned = ["-c", config_file(plan), f"--rootdir={plan.target}", f"--confcutdir={plan.target}"]
+        ours["PYTEST_ADDOPTS"] = shlex.join([*pinned, "-p", "no:cacheprovider"])
+    return ours | dict(plan.env)
 
 
 def config_file(plan: TestPlan) -> str:
@@ -80,7 +114,9 @@ def _split(plan: TestPlan) -> tuple[str, Sequence[str]]:
         at = words.index("-m")
         if words[at + 1 : at + 2] == ["pytest"] and all(word.startswith("-") for word in words[1:at]):
             return words[0], words[at + 2 :]
-    raise ValueError(f"the test command {plan.command!r} is not a pytest call; declare its result as exit or reward")
+    raise ValueError(
+        f"the test command {plan.command!r} is not a pytest call; declare its result as exit or reward"
+    )
 
 
 def _looks_like_path(argument: str) -> bool:
@@ -88,8 +124,10 @@ def _looks_like_path(argument: str) -> bool:
 
 
 def _inside(plan: TestPlan, argument: str) -> str:
-    path = posixpath.normpath(posixpath.join(plan.workdir, argument.split("::")[0]))
+    path = posixpath.normpath(posixpath.join(plan.workdir, argument.split("::", maxsplit=1)[0]))
     target = posixpath.normpath(plan.target)
     if path != target and not path.startswith(target.rstrip("/") + "/"):
-        raise ValueError(f"the test command collects {path}, which the work could have changed; tests are in {target}")
+        raise ValueError(
+            f"the test command collects {path}, which the work could have changed; tests are in {target}"
+        )
     return posixpath.relpath(path, target)

@@ -1,4 +1,4 @@
-"""The one protocol of this package, and the registry of its implementations."""
+"""The one protocol of this package; `registry.py` has its implementations, `selfcheck.py` its contract."""
 
 from __future__ import annotations
 

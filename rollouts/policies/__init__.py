@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,7 +15,7 @@ from ..errors import ConfigError
 from .policy import Finish, Policy, PolicyReply
 
 #: name -> "module:Class". A policy of your own: `POLICIES.register("mine", "my_package.module:MyPolicy")`.
-POLICIES = Registry(
+POLICIES: Registry[Callable[..., Policy]] = Registry(
     "policy",
     {
         "mutation": "rollouts.policies.mutation:MutationPolicy",
@@ -40,17 +40,19 @@ def make_policy(name: str, options: Mapping[str, Any] | None = None) -> Policy:
     """
     try:
         cls = POLICIES.load(name)
-    except LookupError as error:
-        raise ConfigError(f"policy.name: {error.args[0] if error.args else error}") from None
+    except KeyError as error:
+        raise ConfigError(f"policy.name: {error.args[0]}") from None
     given = dict(options or {})
     schema = getattr(cls, "Options", None)
     if isinstance(schema, type) and issubclass(schema, BaseModel):
-        return cast(Policy, cls(check_options(name, schema, given)))
+        return cls(check_options(name, schema, given))
+    signature = inspect.signature(cls)
     try:
-        inspect.signature(cls).bind(**given)
+        signature.bind(**given)
     except TypeError as error:
-        raise ConfigError(f"policy.options of {name!r}: {error}") from None
-    return cast(Policy, cls(**given))
+        known = ", ".join(signature.parameters)
+        raise ConfigError(f"policy.options of {name!r}: {error}; known: {known}") from None
+    return cls(**given)
 
 
 def check_options(name: str, schema: type[_Options], given: Mapping[str, Any]) -> _Options:
@@ -65,7 +67,7 @@ def _explain(name: str, schema: type[BaseModel], error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     path = ".".join(str(part) for part in first["loc"]) or "(all)"
     if first["type"] == "extra_forbidden":
-        known = [field for field in schema.model_fields]
+        known = list(schema.model_fields)
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
         mend = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
         message = f"unknown option {path}; {mend}"

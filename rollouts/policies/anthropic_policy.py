@@ -131,8 +131,7 @@ class AnthropicPolicy:
         self._refused = set(state["refused"])
 
     def _build(self) -> Any:
-        from anthropic import AsyncAnthropic  # noqa: PLC0415  (half a second, and not for other policies)
-        from anthropic import Timeout
+        from anthropic import AsyncAnthropic, Timeout  # half a second to import, and not for other policies
 
         o = self.options
         key = key_from(o.api_key_env, self.name, needed=o.base_url is None)
@@ -189,7 +188,9 @@ class AnthropicPolicy:
             stream = await self._clients.get().messages.create(stream=True, **params)
         except anthropic.APIStatusError as error:
             if error.status_code in (400, 413, 422):
-                raise _Refused(error.status_code, _said(error), kind_of(error.status_code, error.body)) from None
+                raise _Refused(
+                    error.status_code, _said(error), kind_of(error.status_code, error.body)
+                ) from None
             kind = kind_of(error.status_code, error.body)
             raise PolicyError(f"{self.model}: {error.status_code} {_said(error)}", kind) from None
         except anthropic.APITimeoutError:
@@ -241,13 +242,16 @@ class AnthropicPolicy:
         usage = self._usage(turn.parts[0])
         for part in turn.parts[1:]:
             usage = add_usage(usage, self._usage(part))
-        effective = {**sent, "served_by": last.model} if last.model not in ("", self.model) else sent
-        return PolicyReply(message, finish, usage, effective=effective, events=tuple(turn.events))
+        return PolicyReply(
+            message, finish, usage, effective=_effective(sent, last.model), events=tuple(turn.events)
+        )
 
     def _overflow(self, turn: _Turn, sent: dict[str, Any], why: str) -> PolicyReply:
         turn.events.append({"kind": "context_overflow", "why": why[:300]})
         message = Message(role="assistant")
-        return PolicyReply(message, "context_overflow", effective=sent, events=tuple(turn.events))
+        return PolicyReply(
+            message, "context_overflow", effective=_effective(sent, ""), events=tuple(turn.events)
+        )
 
     def _usage(self, part: Accumulator) -> Usage:
         fresh, output = part.usage.get("input_tokens"), part.usage.get("output_tokens")
@@ -289,6 +293,11 @@ def _wire(sent: dict[str, Any]) -> dict[str, Any]:
         out["output_config"] = {"effort": sent["effort"]}
     extra = {k: sent[k] for k in ("temperature", "top_p") if k in sent}
     return {**out, "extra_body": extra} if extra else out
+
+
+def _effective(sent: dict[str, Any], served_by: str) -> dict[str, Any]:
+    out = {k: v for k, v in sent.items() if k != "cache_control"}
+    return {**out, "served_by": served_by} if served_by not in ("", sent["model"]) else out
 
 
 def _joined(parts: Sequence[Accumulator]) -> list[dict[str, Any]]:

@@ -40,7 +40,6 @@ _BY_TYPE = {
     "permission_error": "auth",
     "billing_error": "billing",
     "timeout_error": "timeout",
-    "api_error": "server",
     "not_found_error": "not_found",
     "insufficient_quota": "billing",
 }
@@ -129,7 +128,7 @@ def kind_of(status: int | None, body: object) -> str:
             if isinstance(word := inner.get(name), str) and word in _BY_TYPE:
                 return _BY_TYPE[word]
     if status is None:
-        return "error"
+        return "server"  # an error within a stream, of a kind that is not known
     return _BY_STATUS.get(status, "server" if status >= 500 else "bad_request" if status >= 400 else "error")
 
 

@@ -19,7 +19,9 @@ TAKES_SAMPLING = frozenset(
 )
 
 # A date suffix (claude-opus-4-5-20251101) is no minor version: at most two digits count.
-_CLAUDE = re.compile(r"claude-(opus|sonnet|haiku|fable|mythos)-(?:(\d{1,2})(?!\d)(?:[-.](\d{1,2})(?!\d))?|preview)")
+_CLAUDE = re.compile(
+    r"claude-(opus|sonnet|haiku|fable|mythos)-(?:(\d{1,2})(?!\d)(?:[-.](\d{1,2})(?!\d))?|preview)"
+)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,10 @@ def write_report(store: RunStore, target: Path | None = None) -> Path:
     counted = [b for b in run.branches if not b.missing]
     costs = [b.cost_usd for b in run.branches if b.cost_usd is not None]
     environment = Environment(
-        loader=PackageLoader("rollouts", "views"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("rollouts", "views"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     environment.filters["embed"] = embed
     template = environment.get_template("report.html.j2")
@@ -69,7 +72,7 @@ def embed(value: Any) -> str:
     from markupsafe import Markup
 
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
 def _row(task: TaskLine) -> dict[str, Any]:
@@ -154,7 +157,9 @@ def _steps(trajectory: Trajectory) -> Iterator[dict[str, Any]]:
         yield {
             "tool": step.tool,
             "say": _shown(message.content, 400) if step.call == 0 else "",
-            "args": {k: _shown(v if isinstance(v, str) else json.dumps(v), 800) for k, v in arguments.items()},
+            "args": {
+                k: _shown(v if isinstance(v, str) else json.dumps(v), 800) for k, v in arguments.items()
+            },
             "out": _shown(step.observation.text),
             "error": step.observation.is_error,
             "exit": step.observation.exit_code,

@@ -31,7 +31,16 @@ def print_run(store: RunStore, console: Console, *, brief: bool = False) -> None
     run = figures(store)
     if not brief:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in ("task", "difficulty", "branches", "solved", "95 % interval", "winner", "steps", "seconds"):
+        for name in (
+            "task",
+            "difficulty",
+            "branches",
+            "solved",
+            "95 % interval",
+            "winner",
+            "steps",
+            "seconds",
+        ):
             table.add_column(name, justify="right" if name in ("steps", "seconds") else "left", no_wrap=True)
         for task in run.tasks:
             table.add_row(*_task_row(task))
@@ -63,7 +72,9 @@ def print_task(store: RunStore, task: str, console: Console) -> None:
     run = figures(store)
     line = next((t for t in run.tasks if task in (t.task_id, t.rollout_id)), None)
     if line is None:
-        raise ConfigError(f"--task {task}: not in this run; it has {', '.join(t.task_id for t in run.tasks[:5])} …")
+        raise ConfigError(
+            f"--task {task}: not in this run; it has {', '.join(t.task_id for t in run.tasks[:5])} …"
+        )
     console.print(_tree(line))
     if line.ranking:
         ranking_tables([line.ranking], console)
@@ -84,7 +95,9 @@ def ranking_tables(rankings: Sequence[RankingRecord], console: Console) -> None:
                 _number(entry["se"]),
             )
         console.print(table)
-        console.print(f"winner: {ranking.winner or 'none'} ({escape(ranking.winner_reason)})", highlight=False)
+        console.print(
+            f"winner: {ranking.winner or 'none'} ({escape(ranking.winner_reason)})", highlight=False
+        )
         console.print(f"[dim]{escape(power_words(ranking.power))}[/]", highlight=False)
 
 
@@ -97,7 +110,13 @@ def power_words(power: dict[str, Any]) -> str:
     smallest = f"{mdd:.0f} pp" if mdd is not None else "none at this size"
     p = power["mcnemar_p"]
     basis = power["mcnemar_basis"]
-    shown = "no p-value" if p is None else f"p = {p:.3g} ({basis}: no evidence)" if basis != "heldout" else f"p = {p:.3g}"
+    shown = (
+        "no p-value"
+        if p is None
+        else f"p = {p:.3g} ({basis}: no evidence)"
+        if basis != "heldout"
+        else f"p = {p:.3g}"
+    )
     return (
         f"{power['passes']}/{power['n']} solved, 95 % interval {low:.0%} to {high:.0%}; "
         f"{'powered' if power['powered'] else 'not powered'}; smallest difference two halves could show: "

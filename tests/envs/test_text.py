@@ -12,10 +12,22 @@ from hypothesis import strategies as st
 
 from envs.observation import TextLimits, shorten
 
-MARKER = re.compile(r"^\[\.\.\. ([\d,]+) bytes, ([\d,]+) line ends left out; sha256:([0-9a-f]{16}) \.\.\.\]$", re.M)
+MARKER = re.compile(
+    r"^\[\.\.\. ([\d,]+) bytes, ([\d,]+) line ends left out; sha256:([0-9a-f]{16}) \.\.\.\]$", re.M
+)
 
 chunks = st.sampled_from(
-    [b"x", b"\n", b"\r\n", b"line of words\n", b"Error: bad thing\n", b"\xff", b"\x80" * 7, "ä漢🦊".encode(), b"y" * 700]
+    [
+        b"x",
+        b"\n",
+        b"\r\n",
+        b"line of words\n",
+        b"Error: bad thing\n",
+        b"\xff",
+        b"\x80" * 7,
+        "ä漢🦊".encode(),
+        b"y" * 700,
+    ]
 )
 blobs = st.builds(
     lambda parts: b"".join(part * times for part, times in parts),
@@ -26,7 +38,9 @@ limits = st.builds(TextLimits, max_bytes=st.integers(200, 9000), max_lines=st.in
 
 @settings(max_examples=300, deadline=None)
 @given(st.one_of(blobs, st.binary(max_size=2000)), limits)
-def test_the_result_is_always_within_its_limits_and_names_what_it_was_made_from(data: bytes, bound: TextLimits) -> None:
+def test_the_result_is_always_within_its_limits_and_names_what_it_was_made_from(
+    data: bytes, bound: TextLimits
+) -> None:
     result = shorten(data, bound)
     assert len(result.text.encode()) <= bound.max_bytes
     assert result.text.count("\n") + (not result.text.endswith("\n")) <= bound.max_lines
@@ -39,7 +53,9 @@ def test_the_result_is_always_within_its_limits_and_names_what_it_was_made_from(
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(["word", "Error: x", "ä漢🦊 " * 40, ""]), max_size=900), limits)
-def test_what_is_kept_and_what_the_markers_count_add_up_to_the_whole(lines: list[str], bound: TextLimits) -> None:
+def test_what_is_kept_and_what_the_markers_count_add_up_to_the_whole(
+    lines: list[str], bound: TextLimits
+) -> None:
     data = "\n".join(lines).encode()
     result = shorten(data, bound)
     missing = sum(int(m[1].replace(",", "")) for m in MARKER.finditer(result.text))
@@ -77,7 +93,13 @@ def test_a_line_that_imitates_a_marker_carries_another_digest() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"x" * 10_000_000, b"\n" * 10_000_000, b"\x80" * 10_000_000, b"error\n" * 1_700_000, b"\nE  " * 2_500_000],
+    [
+        b"x" * 10_000_000,
+        b"\n" * 10_000_000,
+        b"\x80" * 10_000_000,
+        b"error\n" * 1_700_000,
+        b"\nE  " * 2_500_000,
+    ],
     ids=["one line", "empty lines", "no UTF-8", "all errors", "nearly errors"],
 )
 def test_ten_megabytes_take_well_under_a_second(data: bytes) -> None:

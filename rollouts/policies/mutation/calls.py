@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from itertools import pairwise
 
-from .expressions import Operator, grouped, put, shifted
+from .expressions import Operator, grouped, offsets, put, shifted
 from .source import Mutation, Source
 
 _WRAPS = {
@@ -37,7 +38,7 @@ def call(src: Source, node: ast.AST) -> Iterator[Mutation]:
     if not isinstance(node, ast.Call):
         return
     args = node.args
-    for left, right in zip(args, args[1:], strict=False):
+    for left, right in pairwise(args):
         if isinstance(left, ast.Starred) or isinstance(right, ast.Starred):
             continue
         (a, b), (c, d) = src.span(left), src.span(right)
@@ -67,6 +68,9 @@ def call(src: Source, node: ast.AST) -> Iterator[Mutation]:
     if label not in ("range", "isinstance", "print"):
         for arg in args:
             yield from shifted(src, arg, "shift", -0.8)
+            yield from offsets(src, arg)
+    if label == "len" and len(args) == 1 and isinstance(args[0], ast.Name | ast.Attribute):
+        yield put(src, args[0], f"{src.code(args[0])}[0]", "index", -0.5)
     if label == "range":
         yield from _range(src, node)
     if label in ("append", "add", "insert", "appendleft") and args and isinstance(args[-1], ast.Name):
@@ -119,8 +123,14 @@ def value(src: Source, node: ast.AST) -> Iterator[Mutation]:
         for new, prior in (("None", 0.0), ("[]", -0.5), ("0", -0.3), ("True", -0.7), ("False", -0.5)):
             if not isinstance(node.value, ast.Constant) and new != src.code(node.value):
                 yield put(src, node.value, new, "return_value", prior)
+        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, bool):
+            for other, local, _ in list(src.names(node))[:12]:
+                if local:
+                    yield put(src, node.value, f"{other} == 0", "return_value", 0.0)
+                    yield put(src, node.value, f"not {other}", "return_value", 0.0)
     if isinstance(node, ast.Assign | ast.AugAssign):
         yield from shifted(src, node.value, "shift", -0.3)
+        yield from _clamped(src, node)
     if isinstance(node, ast.List) and not node.elts and isinstance(node.ctx, ast.Load):
         yield put(src, node, "[[]]", "collection")
         yield put(src, node, "{}", "collection", -0.5)
@@ -138,11 +148,31 @@ def value(src: Source, node: ast.AST) -> Iterator[Mutation]:
     yield from _shared_rows(src, node)
 
 
+def _clamped(src: Source, node: ast.Assign | ast.AugAssign) -> Iterator[Mutation]:
+    """A bound on an assigned value; `d[k] = v` as a count that starts at zero."""
+    code = src.code(node.value)
+    if isinstance(node.value, ast.BinOp | ast.Name | ast.Call) and len(code) < 80:
+        yield put(src, node.value, f"max(0, {code})", "clamp")
+        yield put(src, node.value, f"max(1, {code})", "clamp", -1.0)
+        target = src.code(node.targets[0] if isinstance(node, ast.Assign) else node.target)
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and target.isidentifier():
+            yield put(src, node.value, f"max({target}, {code})", "clamp", 0.3)
+            yield put(src, node.value, f"min({target}, {code})", "clamp", -0.3)
+    target_node = node.targets[0] if isinstance(node, ast.Assign) else node.target
+    if isinstance(target_node, ast.Subscript) and not isinstance(target_node.slice, ast.Slice):
+        owner, key = src.code(target_node.value), src.code(target_node.slice)
+        new = f"{owner}[{key}] = {owner}.get({key}, 0) + {code}"
+        yield put(src, node, new, "augment", 0.5, target="key")
+
+
 def _wrapped(src: Source, node: ast.expr) -> Iterator[Mutation]:
     """A value inside a conversion. Only where a value is used as a whole, so that the list stays short."""
     parent = src.parents.get(node)
     whole = (
-        (isinstance(parent, ast.Return | ast.For | ast.Assign | ast.AugAssign) and node is not _target(parent))
+        (
+            isinstance(parent, ast.Return | ast.For | ast.Assign | ast.AugAssign)
+            and node is not _target(parent)
+        )
         or (isinstance(parent, ast.Call) and node in parent.args)
         or isinstance(parent, ast.BinOp | ast.Compare | ast.keyword | ast.comprehension)
     )
@@ -158,12 +188,20 @@ def _wrapped(src: Source, node: ast.expr) -> Iterator[Mutation]:
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == function:
             continue
         yield put(src, node, f"{function}({code})", "wrap", prior + (0.0 if wide else -1.0))
-    if isinstance(node, ast.Name | ast.Attribute | ast.Subscript) and isinstance(parent, ast.Assign | ast.Return):
+    if isinstance(node, ast.Name | ast.Attribute | ast.Subscript) and isinstance(
+        parent, ast.Assign | ast.Return
+    ):
         yield put(src, node, f"{code}[:]", "copy")
         yield put(src, node, f"{code}.copy()", "copy", -0.3)
         yield put(src, node, f"{code}[::-1]", "reverse")
     if isinstance(node, ast.Name | ast.Subscript | ast.Call):
-        for method, prior in (("lower", 0.3), ("strip", 0.0), ("upper", -1.0), ("items", -0.5), ("split", -1.0)):
+        for method, prior in (
+            ("lower", 0.3),
+            ("strip", 0.0),
+            ("upper", -1.0),
+            ("items", -0.5),
+            ("split", -1.0),
+        ):
             if isinstance(parent, ast.For) == (method == "items"):
                 yield put(src, node, f"{code}.{method}()", "method_add", prior)
 

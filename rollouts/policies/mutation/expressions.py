@@ -8,6 +8,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 from .source import Mutation, Source
 
@@ -105,9 +106,20 @@ def compare(src: Source, node: ast.AST) -> Iterator[Mutation]:
         for new, op in others:
             yield from between(src, left, right, pattern, new, op, 0.0 if op != "flip" else -0.3)
         if isinstance(kind, ast.Lt | ast.LtE | ast.Gt | ast.GtE | ast.Eq | ast.NotEq):
+            yield from _both(src, left, kind, right)
             for side in (left, right):
                 if not isinstance(side, ast.Constant):
                     yield from shifted(src, side, "shift", -0.5)
+
+
+def _both(src: Source, left: ast.expr, kind: ast.cmpop, right: ast.expr) -> Iterator[Mutation]:
+    """The comparison and its constant changed at once: `== 0` to `<= 1`."""
+    if isinstance(right, ast.Constant) and type(right.value) is int and isinstance(kind, ast.Eq | ast.NotEq):
+        up, down = ("<=", ">=") if isinstance(kind, ast.Eq) else (">", "<")
+        (begin, _), (_, end) = src.span(left), src.span(right)
+        for token, value in ((up, right.value + 1), (down, right.value - 1), (up, right.value + 2)):
+            code = f"{src.code(left)} {token} {value}"
+            yield Mutation(begin, end, code, "compare", src.line_of(left), 0.0)
 
 
 def shifted(src: Source, node: ast.AST, op: str, prior: float = 0.0) -> Iterator[Mutation]:
@@ -144,6 +156,10 @@ def arithmetic(src: Source, node: ast.AST) -> Iterator[Mutation]:
                 yield put(src, node, f"{right}{gap}{left}", "operands")
         for side in (node.left, node.right):
             yield put(src, node, grouped(src, node, src.code(side)), "operand_drop", -0.3)
+            if isinstance(side, ast.Name):
+                yield put(src, side, f"{side.id} ** 2", "offset", -0.5)
+        if isinstance(node.left, ast.Name):
+            yield put(src, node.left, f"-{node.left.id}", "negate", -0.5)
         if (
             isinstance(node.op, ast.Add | ast.Sub)
             and isinstance(node.left, ast.BinOp)
@@ -204,7 +220,13 @@ def constant(src: Source, node: ast.AST) -> Iterator[Mutation]:
     elif isinstance(value, float):
         extras = [x for x in src.constants if isinstance(x, float)][:4]
         if math.isfinite(value):
-            for new in (f"{value + 1}", f"{value - 1}", f"{value / 100}", f"{value * 100}", *map(repr, extras)):
+            for new in (
+                f"{value + 1}",
+                f"{value - 1}",
+                f"{value / 100}",
+                f"{value * 100}",
+                *map(repr, extras),
+            ):
                 if new != repr(value):
                     yield put(src, node, new, "const", -0.5)
     elif isinstance(value, str) and node.lineno == node.end_lineno and len(value) <= 40:
@@ -234,7 +256,7 @@ def condition(src: Source, node: ast.AST) -> Iterator[Mutation]:
     """`and` and `or`, an operand dropped, a condition negated."""
     if isinstance(node, ast.BoolOp):
         old, new = ("and", "or") if isinstance(node.op, ast.And) else ("or", "and")
-        for left, right in zip(node.values, node.values[1:], strict=False):
+        for left, right in pairwise(node.values):
             yield from between(src, left, right, rf"\b{old}\b", new, "and_or")
         for skip in range(len(node.values)):
             rest = [src.code(v) for i, v in enumerate(node.values) if i != skip]
@@ -250,6 +272,10 @@ def condition(src: Source, node: ast.AST) -> Iterator[Mutation]:
             yield put(src, test, grouped(src, test, f"not {code}"), "negate")
         elif isinstance(test, ast.BoolOp):
             yield put(src, test, grouped(src, test, f"not ({code})"), "negate", -0.5)
+    if isinstance(node, ast.While) and isinstance(test, ast.Constant):
+        for other, local, _ in list(src.names(node))[:12]:
+            if local:
+                yield put(src, test, other, "loop_test")
     if isinstance(node, ast.Return) and isinstance(node.value, ast.Name | ast.Call):
         yield put(src, node.value, f"not {src.code(node.value)}", "negate", -1.5)
     if isinstance(node, ast.IfExp):
@@ -259,6 +285,15 @@ def condition(src: Source, node: ast.AST) -> Iterator[Mutation]:
             f"{src.code(node.orelse)} if {src.code(node.test)} else {src.code(node.body)}",
             "operands",
         )
+
+
+def offsets(src: Source, node: ast.AST) -> Iterator[Mutation]:
+    """A name with another local name added or taken away."""
+    if isinstance(node, ast.Name):
+        for other, local, _ in list(src.names(node))[:12]:
+            if local and other != node.id and other not in src.scopes[src.function(node)].callables:
+                for sign in "-+":
+                    yield put(src, node, grouped(src, node, f"{node.id} {sign} {other}"), "offset")
 
 
 def index(src: Source, node: ast.AST) -> Iterator[Mutation]:
@@ -280,12 +315,18 @@ def index(src: Source, node: ast.AST) -> Iterator[Mutation]:
                 yield put(src, at, new, "slice", -0.7)
             elif not isinstance(bound, ast.Constant):
                 yield from shifted(src, bound, "slice")
+                if isinstance(bound, ast.Name):
+                    yield put(src, bound, f"-{bound.id}", "slice", -0.7)
     elif isinstance(at, ast.Constant | ast.UnaryOp) and not isinstance(getattr(at, "value", 0), str):
         for new, prior in (("0", -0.3), ("-1", 0.0), ("1", -0.3), ("-2", -1.0)):
             if new != src.code(at):
                 yield put(src, at, new, "index", prior)
-    elif not isinstance(at, ast.Tuple):
+    elif isinstance(at, ast.Tuple):
+        for part in at.elts:
+            yield from shifted(src, part, "index")
+    else:
         yield from shifted(src, at, "index")
+        yield from offsets(src, at)
         if isinstance(at, ast.Name):
             yield put(src, at, f"-{at.id}", "index", -1.5)
     if isinstance(node.ctx, ast.Load) and not isinstance(at, ast.Slice):

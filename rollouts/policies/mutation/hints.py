@@ -14,10 +14,11 @@ _RULES: list[tuple[str, dict[str, float]]] = [
     (r"^RecursionError", {"guard": 1.2, "shift": 1.0, "arguments": 1.0, "operands": 0.7, "strict": 0.7,
                           "const": 0.5, "arith": 0.7, "name": 0.5}),
     (r"^(Hang|Timeout|Failed: Timeout)", {"step": 1.0, "augmented": 1.0, "strict": 0.8, "shift": 0.8, "name": 0.5,
-                           "dedent": 1.0, "indent": 1.0, "arith": 0.7, "jump": 0.7, "swap": 0.5, "flip": 0.5,
+                           "loop_test": 1.5, "dedent": 1.0, "indent": 1.0, "arith": 0.7, "jump": 0.7, "update": 0.7, "swap": 0.5, "flip": 0.5,
                            "condition_drop": 0.5, "negate": 0.5}),
     (r"^IndexError", {"index": 1.0, "range": 1.2, "strict": 1.0, "slice": 0.5, "guard": 1.0, "shift": 0.8,
-                      "const": 0.5, "operands": 0.8, "name": 0.4, "and_or": 0.4, "swap": 0.4}),
+                      "const": 0.5, "operands": 0.8, "name": 0.4, "and_or": 0.4, "swap": 0.4,
+                      "loop_test": 1.5, "offset": 0.5}),
     (r"^KeyError", {"get": 1.5, "string": 1.0, "flip": 0.8, "name": 0.5, "swap": 0.5, "augment": 0.5}),
     (r"^ZeroDivisionError", {"guard": 1.5, "const": 0.5, "range": 0.5, "name": 0.3}),
     (r"NoneType", {"return": 1.3, "rebind": 1.5, "none": 1.0, "flip": 0.8, "negate": 0.6, "guard": 0.8}),
@@ -80,7 +81,10 @@ def _sides(message: str) -> list[tuple[Any, Any]]:
     pairs = []
     for sign in (" == ", " != ", " is "):
         for match in list(re.finditer(sign, text))[:4]:
-            sides = (_literal(text[: match.start()]), _literal(re.split(r" : |, ['\"]", text[match.end() :])[0]))
+            sides = (
+                _literal(text[: match.start()]),
+                _literal(re.split(r" : |, ['\"]", text[match.end() :])[0]),
+            )
             if _MISSING not in sides:
                 pairs.append(sides)
     return pairs
@@ -143,12 +147,21 @@ def _collections(got: Any, expected: Any) -> dict[str, float]:
         return {"reverse": 1.0, "argument_add": 1.0, "operands": 0.8, "flip": 0.8, "swap": 0.6, "method": 0.5,
                 "index": 0.5, "arith": 0.4}  # fmt: skip
     if abs(len(got) - len(expected)) == 1:
-        return {"strict": 0.8, "range": 0.9, "slice": 0.8, "shift": 0.6, "dedent": 0.6, "const": 0.5, "jump": 0.4,
+        return {"strict": 0.8, "range": 0.9, "slice": 0.8, "shift": 0.6, "dedent": 0.6, "flush": 1.5, "const": 0.5, "jump": 0.4,
                 "return": 0.3, "flip": 0.4}  # fmt: skip
     rows = [row for row in got if isinstance(row, list)] if isinstance(got, list) else []
     if len(rows) > 1 and all(row == rows[0] for row in rows):
         return {"copy": 1.5, "rows": 2.0, "name": 0.3}
     if not got or not expected:
-        return {"flip": 0.8, "negate": 0.8, "strict": 0.5, "collection": 0.8, "and_or": 0.5, "return": 0.5}
+        return {
+            "flip": 0.8,
+            "negate": 0.8,
+            "strict": 0.5,
+            "collection": 0.8,
+            "and_or": 0.5,
+            "return": 0.5,
+            "flush": 1.0,
+            "update": 0.5,
+        }
     return {"mutable_default": 0.8, "method": 0.6, "copy": 0.5, "name": 0.4, "strict": 0.4, "index": 0.4,
             "arith": 0.3, "flip": 0.4, "dedent": 0.3, "slice": 0.4, "range": 0.3}  # fmt: skip

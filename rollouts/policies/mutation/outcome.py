@@ -32,7 +32,7 @@ class Outcome:
     def better_than(self, other: Outcome) -> bool:
         """Strictly fewer failures, and not because tests went missing."""
         if self.failing is None or other.failing is None:
-            return self.failing is not None and self.failing < 1_000_000 and other.failing is None
+            return self.failing is not None
         if self.passed is not None and other.passed is not None and self.passed < other.passed:
             return False
         return self.failing < other.failing

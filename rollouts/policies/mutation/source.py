@@ -42,7 +42,7 @@ class Source:
             self.tree = ast.parse(text)
         except (RecursionError, MemoryError) as error:
             raise ValueError(f"too deeply nested to parse: {error}") from None
-        self.lines = _LINE.findall(text)
+        self.lines: list[str] = _LINE.findall(text)
         self.starts = [0]
         for line in self.lines:
             self.starts.append(self.starts[-1] + len(line))

@@ -66,7 +66,7 @@ def command(paths: Sequence[str]) -> str:
     """The shell command that localises: the tracer on standard input, over these test files ([]: all)."""
     python = "$(command -v python || command -v python3)"
     words = " ".join(shlex.quote(path) for path in paths)
-    return f'"{python}" -B - {words} <<\'{MARK}\'\n{_script()}{MARK}'
+    return f"\"{python}\" -B - {words} <<'{MARK}'\n{_script()}{MARK}"
 
 
 def parse(text: str) -> Spectrum | None:

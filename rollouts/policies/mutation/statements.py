@@ -92,7 +92,8 @@ def order(src: Source, node: ast.AST) -> Iterator[Mutation]:
     if before is not None and src.alone(before) and not isinstance(before, Function | ast.ClassDef):
         first = src.starts[before.lineno - 1]
         middle = src.text[first:start]
-        if not (isinstance(before, ast.Return | ast.Raise | ast.Import | ast.ImportFrom)):
+        still = isinstance(before, ast.Expr) and isinstance(before.value, ast.Constant)
+        if not still and not isinstance(before, ast.Return | ast.Raise | ast.Import | ast.ImportFrom):
             prior = 0.0 if isinstance(node, _SIMPLE) and isinstance(before, _SIMPLE) else -1.0
             yield Mutation(first, end, text + middle, "swap", node.lineno, prior)
         body = getattr(before, "body", None)
@@ -142,9 +143,16 @@ def result(src: Source, node: ast.AST) -> Iterator[Mutation]:
         yield from _missing_return(src, node)
 
 
+def _leaves(node: ast.stmt) -> bool:
+    """Whether a statement always leaves the function."""
+    if isinstance(node, ast.If):
+        return bool(node.orelse) and _leaves(node.body[-1]) and _leaves(node.orelse[-1])
+    return isinstance(node, ast.Return | ast.Raise)
+
+
 def _missing_return(src: Source, node: Function) -> Iterator[Mutation]:
     last = node.body[-1]
-    if node.name == "__init__" or not src.alone(last):
+    if node.name == "__init__" or not src.alone(last) or _leaves(last):
         return
     at, indent = src.starts[last.end_lineno or last.lineno], src.indent(last)
     gap = "" if src.text[:at].endswith("\n") else "\n"
@@ -160,7 +168,11 @@ def guard(src: Source, node: ast.AST) -> Iterator[Mutation]:
         first = node.body[1] if _docstring(node) and len(node.body) > 1 else node.body[0]
         if src.alone(first):
             yield from _guards(src, node, first)
-    if isinstance(node, ast.While) and src.alone(node) and not isinstance(node.body[-1], ast.Return | ast.Break):
+    if (
+        isinstance(node, ast.While)
+        and src.alone(node)
+        and not isinstance(node.body[-1], ast.Return | ast.Break)
+    ):
         last = node.body[-1]
         at, indent = src.starts[last.end_lineno or last.lineno], src.indent(last)
         gap = "" if src.text[:at].endswith("\n") else "\n"
@@ -212,4 +224,47 @@ def _mutable_defaults(src: Source, node: Function, first: ast.stmt) -> Iterator[
             yield Mutation(begin, at, new, "mutable_default", first.lineno, 1.0)
 
 
-STATEMENTS: tuple[Operator, ...] = (jump, removal, order, result, guard)
+def missing(src: Source, node: ast.AST) -> Iterator[Mutation]:
+    """A last step after a loop that is done only inside it; a variable that a loop forgets to update."""
+    if isinstance(node, ast.Return) and src.alone(node):
+        before = _before(src, node)
+        if isinstance(before, _LOOPS):
+            yield from _flushes(src, node, before)
+    if isinstance(node, ast.While | ast.For) and src.function(node):
+        yield from _updates(src, node)
+
+
+def _flushes(src: Source, node: ast.Return, loop: ast.stmt) -> Iterator[Mutation]:
+    at, indent = src.starts[node.lineno - 1], src.indent(node)
+    locals_ = [name for name, local, _ in src.names(node) if local]
+    for call in ast.walk(loop):
+        if not isinstance(call, ast.Call) or len(call.args) != 1:
+            continue
+        func = call.func
+        if isinstance(func, ast.Attribute) and func.attr in ("append", "add", "extend"):
+            given = src.code(call.args[0])
+            for value in dict.fromkeys([given, *locals_]):
+                if value != src.code(func.value):
+                    code = f"{indent}{src.code(func)}({value})\n"
+                    prior = 1.0 if value == given else -0.5
+                    yield Mutation(at, at, code, "flush", node.lineno, prior)
+
+
+def _updates(src: Source, loop: ast.While | ast.For) -> Iterator[Mutation]:
+    """`name = other` put before a statement of the loop, for names that are bound before it, used in it or
+    after it, and never changed in it."""
+    inside = {n.id for n in ast.walk(loop) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    read = {n.id for n in ast.walk(loop) if isinstance(n, ast.Name)}
+    function = src.function(loop)
+    scope = src.scopes[function]
+    stale = [n for n in scope.bound if n not in inside and n not in scope.params and n not in scope.callables]
+    for target in stale[:3]:
+        for value in sorted(inside | {n for n in read if n in scope.bound} - {target}):
+            for place in loop.body:
+                if src.alone(place):
+                    at = src.starts[place.lineno - 1]
+                    code = f"{src.indent(place)}{target} = {value}\n"
+                    yield Mutation(at, at, code, "update", place.lineno)
+
+
+STATEMENTS: tuple[Operator, ...] = (jump, removal, order, result, guard, missing)

@@ -27,6 +27,12 @@ MAX_TESTS = 8
 ROOT = os.getcwd() + os.sep  # noqa: PTH109 - the script must start fast
 SKIP = ("site-packages", "dist-packages", ".venv", "node_modules", ".git", "__pycache__")
 
+#: Sources in other languages, and data, that a repair may touch.
+TEXT = (
+    *(".c", ".h", ".cc", ".cpp", ".sh", ".awk", ".sed", ".js", ".ts", ".rs", ".go", ".java", ".rb", ".pl"),
+    *(".sql", ".json", ".csv", ".cfg", ".ini", "Makefile", ".mk", ".toml", ".yaml", ".yml"),
+)
+
 
 class Hang(BaseException):
     """Raised in a test that takes too long; no `except Exception` under test swallows it."""
@@ -36,7 +42,7 @@ def is_source(path: str) -> bool:
     """Whether a file belongs to the project and is no test."""
     if not path.startswith(ROOT) or not path.endswith(".py"):
         return False
-    parts = path[len(ROOT) :].split(os.sep)
+    parts = path[len(ROOT) :].split("/")
     name = parts[-1]
     if any(part in SKIP for part in parts) or name in ("conftest.py", "setup.py"):
         return False
@@ -75,7 +81,7 @@ class Spectrum:
 
     def off(self) -> None:
         sys.settrace(None)
-        threading.settrace(None)  # type: ignore[arg-type]
+        threading.settrace(None)
 
     def pytest_collection(self, session: Any) -> Any:
         self.on()
@@ -84,8 +90,6 @@ class Spectrum:
         finally:
             self.off()
             self.module |= self.now
-
-    pytest_collection.pytest_impl = {"hookwrapper": True}  # type: ignore[attr-defined]
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed:
@@ -106,8 +110,6 @@ class Spectrum:
             self.off()
             self.counts["failed" if self.bad else "passed"] += 1
             (self.failing if self.bad else self.passing).update(self.now)
-
-    pytest_runtest_protocol.pytest_impl = {"hookwrapper": True}  # type: ignore[attr-defined]
 
     def pytest_runtest_makereport(self, item: Any, call: Any) -> None:
         info = call.excinfo
@@ -139,14 +141,16 @@ def places(text: list[str]) -> list[list[Any]]:
 
 
 def sources(limit: int = 40) -> list[str]:
-    """The project's Python sources, relative to the working directory."""
+    """The project's sources relative to the working directory, Python first."""
     found: list[str] = []
     for folder, folders, names in os.walk(ROOT):
         folders[:] = sorted(f for f in folders if f not in SKIP and not f.startswith("."))
         found += [os.path.join(folder, n)[len(ROOT) :] for n in sorted(names)]  # noqa: PTH118
         if len(found) > 20 * limit:
             break
-    return [path for path in found if is_source(ROOT + path)][:limit]
+    mine = [path for path in found if is_source(ROOT + path)]
+    text = [path for path in found if path.endswith(TEXT) and path.split("/")[0] not in ("tests", "test")]
+    return (mine + text)[:limit]
 
 
 def report(spectrum: Spectrum) -> list[str]:
@@ -156,7 +160,7 @@ def report(spectrum: Spectrum) -> list[str]:
 
     def suspicion(at: tuple[str, int]) -> float:
         # Ochiai's coefficient: ef / sqrt(F * (ef + ep)).
-        return failing[at] / (total * (failing[at] + spectrum.passing[at])) ** 0.5
+        return float(failing[at] / (total * (failing[at] + spectrum.passing[at])) ** 0.5)
 
     top = sorted(failing, key=lambda at: (-suspicion(at), at))[:MAX_LINES]
     by_file: dict[str, list[int]] = defaultdict(list)
@@ -185,6 +189,9 @@ def main(arguments: list[str]) -> int:
         raise Hang("took too long")
 
     signal.signal(signal.SIGALRM, hang)
+    hooks: list[Any] = [Spectrum.pytest_collection, Spectrum.pytest_runtest_protocol]
+    for hook in hooks:
+        hook.pytest_impl = {"hookwrapper": True}
     spectrum = Spectrum()
     out = os.dup(1)
     quiet = os.open(os.devnull, os.O_WRONLY)

@@ -54,7 +54,8 @@ FAMILIES: dict[str, float] = {
     "arguments": 0.8, "argument_add": 0.5, "argument_drop": 0.0, "copy": -0.5, "reverse": -0.5, "range": 1.2,
     "return_value": -0.5, "collection": -0.3, "wrap": -0.3, "method_add": -0.8, "rows": 1.0, "jump": 0.4,
     "elif": 0.2, "delete": 0.0, "swap": 0.2, "indent": 0.2, "dedent": 0.8, "return": -0.3, "rebind": 0.0,
-    "step": -0.5, "guard": -0.5, "declare": -0.3, "mutable_default": 1.0, "text": 0.0,
+    "step": -0.5, "guard": -0.5, "declare": -0.3, "mutable_default": 1.0, "text": 0.0, "offset": -0.8, "loop_test": 0.5, "clamp": -0.3, "flush": 0.3,
+    "update": -0.5,
 }  # fmt: skip
 
 NAMES: tuple[str, ...] = (*GENERAL, *(f"op:{family}" for family in FAMILIES))

@@ -102,7 +102,13 @@ def program() -> bytes:
         if numbers[column] is not None:
             code += [_op(_JEQ, numbers[column] or 0, 0, 1), eperm]
     code += [_op(_JEQ, _CLONE3, 0, 1), _op(_RET, _ERRNO | errno.ENOSYS)]
-    code += [_op(_JEQ, _CLONE[machine], 0, 4), _op(_LOAD, _ARG0), _op(_JSET, _NEW_NAMESPACES, 0, 1), eperm, _allow()]
+    code += [
+        _op(_JEQ, _CLONE[machine], 0, 4),
+        _op(_LOAD, _ARG0),
+        _op(_JSET, _NEW_NAMESPACES, 0, 1),
+        eperm,
+        _allow(),
+    ]
     code += [_op(_JEQ, _SOCKET[machine], 0, 3 + len(_FAMILIES)), _op(_LOAD, _ARG0)]
     code += [_op(_JEQ, family, len(_FAMILIES) - place, 0) for place, family in enumerate(_FAMILIES)]
     code += [eperm, _allow()]

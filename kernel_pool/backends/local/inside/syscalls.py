@@ -3,6 +3,7 @@
 Everything raises `OSError` with the call's name. `PyDLL` keeps the interpreter lock, which `clone` needs.
 """
 
+# ruff: noqa: PTH - descriptors, mount targets and hot paths; pathlib has no words for them
 from __future__ import annotations
 
 import ctypes
@@ -76,7 +77,11 @@ def clone(flags: int) -> int:
     """fork() into new namespaces: the child's pid in the parent, 0 in the child. Single-threaded callers only."""
     api = ctypes.pythonapi
     api.PyOS_BeforeFork()
-    pid = int(_libc.syscall(ctypes.c_long(_number("clone")), *map(ctypes.c_long, (flags | signal.SIGCHLD, 0, 0, 0, 0))))
+    pid = int(
+        _libc.syscall(
+            ctypes.c_long(_number("clone")), *map(ctypes.c_long, (flags | signal.SIGCHLD, 0, 0, 0, 0))
+        )
+    )
     if pid == 0:
         api.PyOS_AfterFork_Child()
         return 0

@@ -1,0 +1,83 @@
+"""Reading tasks: a directory, a directory of them, a JSONL list, or the bundled suite."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from .errors import TaskError, TaskInvalid, TaskProblem
+from .task import Task, TaskSet
+from .task_dir import is_task_dir, read_task_dir
+from .task_list import read_task_list
+
+#: The tasks that come with this package.
+SUITE = Path(__file__).parent / "suite" / "tasks"
+
+
+def load_tasks(
+    path: Path | str, ids: Sequence[str] | None = None, *, cache: Path | None = None, any_image: bool = False
+) -> TaskSet:
+    """Read tasks; broken ones are reported in `problems` and left out.
+
+    `path` is "suite" (bundled), a task directory, a directory of task directories, or a JSONL file. `ids`
+    keeps only these, in their order in `path`. `cache` is where a list's inline files are written.
+    `any_image` accepts base images that only a back-end with images can run. Raises `TaskError` when the
+    path is missing, holds no tasks at all, or an id is unknown.
+    """
+    root = SUITE if path == "suite" else Path(path)
+    tasks: dict[str, Task] = {}
+    problems: list[TaskProblem] = []
+    for place, line, result in _read(root, cache, any_image):
+        if isinstance(result, TaskInvalid):
+            problems += result.problems
+        elif result.id in tasks:
+            problems.append(
+                TaskProblem(place, line, f"the id {result.id} is taken: {tasks[result.id].path} has it")
+            )
+        else:
+            tasks[result.id] = result
+    if not tasks and not problems:
+        raise TaskError(f"{root}: holds no tasks (a task directory has instruction.md and task.toml)")
+    chosen = tasks.values() if not ids else [tasks[key] for key in _known(root, tasks, ids)]
+    return TaskSet(tuple(chosen), tuple(problems))
+
+
+def _read(
+    root: Path, cache: Path | None, any_image: bool
+) -> Iterator[tuple[Path, int | None, Task | TaskInvalid]]:
+    try:
+        if root.is_dir():
+            for directory in [root] if is_task_dir(root) else _directories(root):
+                yield directory, None, _read_dir(directory, any_image)
+        elif root.is_file():
+            for line, result in read_task_list(root, cache=cache, any_image=any_image):
+                yield root, line, result
+        elif root.exists():
+            raise TaskError(f"{root}: is neither a directory of tasks nor a JSONL list")
+        else:
+            raise TaskError(f"{root}: there is no such path; give a task directory, a JSONL list, or `suite`")
+    except OSError as error:
+        raise TaskError(f"{root}: cannot be read ({error.strerror or error})") from None
+
+
+def _directories(root: Path) -> list[Path]:
+    """The sub-directories that are tasks, or are meant to be."""
+    below = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
+    return below if any(is_task_dir(path) for path in below) else []
+
+
+def _read_dir(directory: Path, any_image: bool) -> Task | TaskInvalid:
+    try:
+        return read_task_dir(directory, any_image=any_image)
+    except TaskInvalid as error:
+        return error
+
+
+def _known(root: Path, tasks: dict[str, Task], ids: Sequence[str]) -> list[str]:
+    for wanted in ids:
+        if wanted not in tasks:
+            near = difflib.get_close_matches(wanted, tasks, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise TaskError(f"{root}: has no usable task {wanted!r}{hint}")
+    return [key for key in tasks if key in set(ids)]

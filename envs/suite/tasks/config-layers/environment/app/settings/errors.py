@@ -1,0 +1,2 @@
+class ConfigError(ValueError):
+    """The configuration is wrong."""

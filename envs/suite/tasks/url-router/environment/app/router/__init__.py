@@ -1,0 +1,4 @@
+from .errors import MethodNotAllowed, NotFound
+from .routes import Router
+
+__all__ = ["MethodNotAllowed", "NotFound", "Router"]

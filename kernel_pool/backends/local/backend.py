@@ -1,0 +1,224 @@
+"""`LocalBackend`: kernels of this machine, by namespaces and overlayfs."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ...errors import BackendUnavailable, KernelClosed
+from ...kernel import BaseSpec, Capabilities, Limits, ReadOnlyMount, Snapshot
+from . import base as bases
+from . import machine
+from . import mounts as read_only
+from .archive import load as unpack
+from .archive import write as write_archive
+from .handle import LocalKernel
+from .merge import canonical
+from .spawner import Spawner
+from .store import Instance, Store, default_state_dir, remove_tree
+from .tree import Below, Difference, HashCache, digest, scan
+
+T = TypeVar("T")
+
+
+class LocalBackend:
+    """`kernel_pool.kernel.Backend` for Linux. Kernels run without network, as nobody, in a root of their own.
+
+    `state_dir` holds layers and running kernels; processes that share it share layers. `warm` names modules
+    that are imported once, so that `python -m MODULE ...` starts by fork (see `inside/warm.py`).
+    """
+
+    def __init__(self, state_dir: Path | None = None, *, warm: Sequence[str] = ("pytest",)) -> None:
+        problem = machine.missing()
+        if problem is not None:
+            raise BackendUnavailable(problem)
+        self._store = Store((state_dir or default_state_dir()).absolute())
+        self._warm = tuple(warm)
+        self._files = ThreadPoolExecutor(4, thread_name_prefix="kernel-files")
+        self._opening: asyncio.Task[tuple[Instance, Spawner]] | None = None
+        self._closed = False
+        self._numbers = itertools.count(1)
+        self._kernels: dict[str, LocalKernel] = {}
+
+    @property
+    def name(self) -> str:
+        return "local"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            isolated=True,
+            restores="files+env",
+            network="none",
+            enforces=frozenset(("wall_s", "memory_mb", "processes", "output_bytes", "file_mb", "open_files")),
+            notes=(
+                "memory_mb bounds the address space of each process, and ten times a second the sum of all of them",
+                "kernels share the host's Linux kernel: a fault in it is a way out",
+                "renaming a directory that came with the base answers EXDEV; mv copes, `git mv` of one does not",
+                f"tools are this machine's own, read-only: {', '.join(machine.system_directories())}",
+            ),
+        )
+
+    async def prepare(self, spec: BaseSpec) -> Snapshot:
+        return await bases.prepare(self, self._store, spec)
+
+    async def start(
+        self,
+        snapshot: Snapshot,
+        *,
+        limits: Limits | None = None,
+        mounts: Sequence[ReadOnlyMount] = (),
+    ) -> LocalKernel:
+        return await self.start_on(snapshot, limits=limits, mounts=mounts)
+
+    async def start_on(
+        self,
+        snapshot: Snapshot,
+        *,
+        limits: Limits | None = None,
+        mounts: Sequence[ReadOnlyMount] = (),
+        about: bases.Settings | None = None,
+        upper: Path | None = None,
+    ) -> LocalKernel:
+        """`start`, with the choice of base and writable directory (for building a base, which is neither yet)."""
+        read_only.check(mounts)
+        instance, spawner = await self._open()
+        about = about or bases.settings(self._store, snapshot.base)
+        name = f"{instance.name}-{next(self._numbers)}"
+        room = instance.path / "k" / name
+        lowers = [*map(self._store.tree, reversed(snapshot.layers)), *about.trees]
+        plan: dict[str, Any] = {"binds": []}
+        if mounts:
+            plan["binds"], cover = await self.in_thread(_lay_mounts, self._store, lowers, room, mounts)
+            lowers = [cover, *lowers]
+        writable = upper or room / "upper"
+        plan |= {
+            "lowers": [str(tree.relative_to(self._store.root)) for tree in lowers],
+            "upper": str(writable.relative_to(self._store.root)),
+            "work": str((room / "work").relative_to(self._store.root)),
+        }
+        sock, gone = spawner.spawn(name, plan)
+
+        async def dispose() -> None:
+            self._kernels.pop(name, None)
+            try:
+                spawner.kill(name)
+            except KernelClosed:
+                pass  # the zygote is dead, and its kernels with it
+            await gone.wait()
+            await self.in_thread(remove_tree, room)
+
+        freezer = _Freezer(self._store, self.in_thread, snapshot, about, writable)
+        kernel = LocalKernel(name, limits or Limits(), freeze=freezer.freeze, dispose=dispose)
+        self._kernels[name] = kernel
+        try:
+            await kernel.connect(sock, env=about.env, workdir=about.workdir, state=snapshot.env)
+        except BaseException:
+            await kernel.close()
+            raise
+        return kernel
+
+    async def export(self, snapshot: Snapshot, target: Path) -> None:
+        difference = self._store.difference(snapshot.layers[0]) if snapshot.layers else {}
+        await self.in_thread(write_archive, difference, target)
+
+    async def load(self, base: Snapshot, archive: Path, *, env: str = "") -> Snapshot:
+        return await unpack(self, base, archive, env)
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._opening is not None:
+            await asyncio.gather(*(kernel.close() for kernel in list(self._kernels.values())))
+            if (
+                not self._opening.cancelled()
+                and (await asyncio.wait([self._opening]))
+                and not self._opening.exception()
+            ):
+                instance, spawner = self._opening.result()
+                await spawner.close()
+                await self.in_thread(instance.remove)
+        self._files.shutdown(wait=True)
+
+    async def in_thread(self, work: Callable[..., T], *args: Any) -> T:
+        """Do file work off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._files, functools.partial(work, *args))
+
+    async def _open(self) -> tuple[Instance, Spawner]:
+        """The zygote, started on first use."""
+        if self._closed:
+            raise KernelClosed("the local back-end is closed")
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._bring_up())
+        try:
+            return await asyncio.shield(self._opening)
+        except BackendUnavailable:
+            self._opening = None
+            raise
+
+    async def _bring_up(self) -> tuple[Instance, Spawner]:
+        await self.in_thread(self._store.create)
+        instance = await self.in_thread(Instance, self._store)
+        spawner = Spawner(self._store.root, instance.path / "root", warm=self._warm)
+        try:
+            await spawner.start()
+        except BaseException:
+            await self.in_thread(instance.remove)
+            raise
+        return instance, spawner
+
+
+def _lay_mounts(
+    store: Store, lowers: list[Path], room: Path, wanted: Sequence[ReadOnlyMount]
+) -> tuple[list[list[str]], Path]:
+    room.mkdir()
+    store.own(room, 0o755)
+    return read_only.lay(store, Below(lowers), room / "cover", wanted)
+
+
+class _Freezer:
+    """Takes snapshots of one kernel: what was started, and what its writable directory holds now."""
+
+    def __init__(
+        self,
+        store: Store,
+        in_thread: Callable[..., Any],
+        origin: Snapshot,
+        about: bases.Settings,
+        upper: Path,
+    ) -> None:
+        self._store = store
+        self._in_thread = in_thread
+        self._origin = origin
+        self._about = about
+        self._upper = upper
+        self._last = origin
+        self._cache = HashCache()
+
+    async def freeze(self, kernel: LocalKernel) -> Snapshot:
+        if kernel.changed:
+            layers = await self._in_thread(self._layers)
+            fresh = Snapshot("local", self._origin.base, layers, kernel.shell_state)
+            if fresh.digest != self._last.digest:
+                self._last = fresh
+            kernel.changed = False
+        return self._last
+
+    def _layers(self) -> tuple[str, ...]:
+        parent: Difference = self._store.difference(self._origin.layers[0]) if self._origin.layers else {}
+        upper, opaque = scan(self._upper, self._cache)
+        if not upper:
+            return self._origin.layers
+        below = self._about.below()
+        difference = canonical(parent, upper, opaque, below)
+        if not difference:
+            return ()
+        name = digest(difference)
+        self._store.write_difference(difference, name)
+        return (name,)

@@ -1,0 +1,198 @@
+"""The host's handle of one live kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ...errors import FileAccessError, KernelClosed, KernelError, KernelStartFailed
+from ...kernel import ExecResult, FileInfo, Limits, OutputSink, Snapshot
+from .inside import wire
+
+_START_S = 60.0
+
+
+class LocalKernel:
+    """`kernel_pool.kernel.Kernel` over the socket to the kernel's PID 1. Made by `LocalBackend.start`."""
+
+    def __init__(
+        self,
+        name: str,
+        limits: Limits,
+        *,
+        freeze: Callable[[LocalKernel], Awaitable[Snapshot]],
+        dispose: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._name = name
+        self._limits = limits
+        self._freeze = freeze
+        self._dispose = dispose
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._one_at_a_time = asyncio.Lock()
+        self._closing: asyncio.Task[None] | None = None
+        self.shell_state = ""  #: bash's saved state; untrusted text
+        self.changed = False  #: something ran or was written since the last snapshot
+
+    @property
+    def id(self) -> str:
+        return self._name
+
+    async def connect(self, sock: socket.socket, *, env: Mapping[str, str], workdir: str, state: str) -> None:
+        """Hand the kernel its settings and wait until it stands. Raises `KernelStartFailed`."""
+        self._reader, self._writer = await asyncio.open_unix_connection(sock=sock, limit=4 * wire.CHUNK)
+        self.shell_state = state
+        try:
+            async with asyncio.timeout(_START_S):
+                answer = await self._ask({"op": "init", "env": dict(env), "workdir": workdir, "state": state})
+        except (KernelClosed, TimeoutError) as error:
+            raise KernelStartFailed(f"kernel {self._name} did not come up: {error}") from error
+        except KernelError as error:
+            raise KernelStartFailed(f"kernel {self._name} could not be started: {error}") from error
+        if not answer.get("ready"):
+            raise KernelStartFailed(f"kernel {self._name} answered {answer!r}")
+
+    async def run(
+        self,
+        command: str | Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        limits: Limits | None = None,
+        on_output: OutputSink | None = None,
+    ) -> ExecResult:
+        """See `Kernel.run`. A string's `env` holds for it alone; the directory it ends in stays."""
+        request = {
+            "op": "run",
+            "command": command if isinstance(command, str) else [os.fspath(part) for part in command],
+            "cwd": cwd,
+            "env": dict(env or {}),
+            "limits": asdict(limits or self._limits),
+        }
+        if not command:
+            raise ValueError("an empty command")
+        out, err = bytearray(), bytearray()
+
+        def take(kind: bytes, payload: bytes) -> None:
+            (out if kind == wire.STDOUT else err).extend(payload)
+            if on_output is not None:
+                on_output("stdout" if kind == wire.STDOUT else "stderr", payload)
+
+        self.changed = True
+        answer = await self._ask(request, stdin, take)
+        if isinstance(answer.get("state"), str):
+            self.shell_state = answer["state"]
+        return ExecResult(
+            exit_code=answer["exit_code"],
+            stdout=bytes(out),
+            stderr=bytes(err),
+            wall_s=float(answer["wall_s"]),
+            ended=answer["ended"],
+            signal=answer["signal"],
+            warm=bool(answer.get("warm", False)),
+        )
+
+    async def read(self, path: str, *, max_bytes: int = 16 * 1024 * 1024) -> bytes:
+        data = bytearray()
+        await self._ask(
+            {"op": "read", "path": path, "max_bytes": max_bytes},
+            b"",
+            lambda _kind, payload: data.extend(payload),
+        )
+        return bytes(data)
+
+    async def write(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
+        self.changed = True
+        await self._ask({"op": "write", "path": path, "mode": mode}, data)
+
+    async def list(self, path: str = ".", *, depth: int = 1, max_entries: int = 10_000) -> list[FileInfo]:
+        answer = await self._ask({"op": "list", "path": path, "depth": depth, "max_entries": max_entries})
+        return [FileInfo(*entry) for entry in answer["entries"]]
+
+    async def snapshot(self) -> Snapshot:
+        async with self._one_at_a_time:
+            self._must_be_open()
+            return await self._freeze(self)
+
+    async def healthy(self) -> bool:
+        try:
+            async with asyncio.timeout(5.0):
+                return bool((await self._ask({"op": "ping"})).get("pong"))
+        except (KernelError, TimeoutError):
+            return False
+
+    async def close(self) -> None:
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
+        await self._dispose()
+
+    def _must_be_open(self) -> asyncio.StreamWriter:
+        if self._closing is not None or self._writer is None or self._writer.is_closing():
+            raise KernelClosed(f"kernel {self._name} is closed")
+        return self._writer
+
+    async def _ask(
+        self,
+        request: dict[str, Any],
+        blob: bytes = b"",
+        take: Callable[[bytes, bytes], None] = lambda _kind, _payload: None,
+    ) -> dict[str, Any]:
+        """Send a request, pass on what streams back, return the result. A cancellation waits for the kernel."""
+        async with self._one_at_a_time:
+            writer = self._must_be_open()
+            message = wire.message(wire.REQUEST, {**request, "blob": len(blob)})
+            # The exchange is a task of its own: cancelling us must not leave half an answer in the stream.
+            exchange = asyncio.create_task(self._exchange(writer, message, blob, take))
+            try:
+                answer = await asyncio.shield(exchange)
+            except asyncio.CancelledError:
+                await self._cancel(writer, exchange)
+                raise
+        if "refused" in answer:
+            raise FileAccessError(str(request.get("path", "")), str(answer["refused"]))
+        if "error" in answer:
+            raise KernelError(f"kernel {self._name}: {answer['error']}")
+        return answer
+
+    async def _cancel(self, writer: asyncio.StreamWriter, exchange: asyncio.Task[dict[str, Any]]) -> None:
+        """End the running command and take the rest of its answer, so that the kernel stays usable."""
+        if exchange.done():
+            return
+        writer.write(wire.frame(wire.CANCEL))
+        try:
+            async with asyncio.timeout(5.0):
+                await asyncio.shield(exchange)
+        except (KernelError, TimeoutError, asyncio.CancelledError):
+            exchange.cancel()  # it does not answer, or we are cancelled again: give the kernel up
+            writer.transport.abort()
+
+    async def _exchange(
+        self, writer: asyncio.StreamWriter, message: bytes, blob: bytes, take: Callable[[bytes, bytes], None]
+    ) -> dict[str, Any]:
+        assert self._reader is not None
+        try:
+            writer.write(message)
+            for start in range(0, len(blob), wire.CHUNK):
+                writer.write(wire.frame(wire.BLOB, blob[start : start + wire.CHUNK]))
+                await writer.drain()
+            while True:
+                kind, length = wire.parse_header(await self._reader.readexactly(wire.HEADER.size))
+                payload = await self._reader.readexactly(length)
+                if kind == wire.RESULT:
+                    answer: dict[str, Any] = json.loads(payload)
+                    return answer
+                take(kind, payload)
+        except (asyncio.IncompleteReadError, ConnectionError, wire.WireError, ValueError) as error:
+            writer.transport.abort()
+            raise KernelClosed(f"kernel {self._name} is gone: {error}") from error

@@ -1,0 +1,143 @@
+"""PID 1 of a kernel: takes requests from the host one at a time and answers them."""
+
+# ruff: noqa: PTH - descriptors, mount targets and hot paths; pathlib has no words for them
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+import signal
+import socket
+from typing import Any
+
+from . import execute, files, shell, wire
+from .warm import Warm
+
+MAX_BLOB = 1024 * 1024 * 1024  # bytes the host may send with one request
+
+
+def serve(host: socket.socket, warm: Warm) -> None:
+    """Answer until the host hangs up; the kernel ends with this process."""
+    Init(host, warm).loop()
+
+
+class Init:
+    """The kernel's side of `handle.LocalKernel`; one method per operation."""
+
+    def __init__(self, host: socket.socket, warm: Warm) -> None:
+        self._host = host
+        self._warm = warm
+        self._env: dict[str, str] = {}
+        self._workdir = "/"
+        self._state = b""  # the shell's state; empty: as a new shell has it
+        self._pristine: bytes | None = None  # the text of that new shell, once known
+        self._wakeup = child_signals()
+
+    def loop(self) -> None:
+        while (received := wire.receive(self._host)) is not None:
+            kind, payload = received
+            if kind != wire.REQUEST:
+                continue  # a cancellation that came too late
+            request = json.loads(payload)
+            blob = self._take_blob(int(request.get("blob", 0)))
+            try:
+                answer = self._answer(request, blob)
+            except files.Refused as refusal:
+                answer = {"refused": str(refusal)}
+            except OSError as error:  # out of memory, descriptors or processes: the host hears of it
+                answer = {"error": str(error)}
+            self._host.sendall(wire.message(wire.RESULT, answer))
+
+    def _take_blob(self, size: int) -> bytes:
+        parts = bytearray()
+        while len(parts) < size:
+            received = wire.receive(self._host)
+            if received is None:
+                raise SystemExit(0)
+            parts += received[1]
+        return bytes(parts)
+
+    def _answer(self, request: dict[str, Any], blob: bytes) -> dict[str, Any]:
+        match request["op"]:
+            case "init":
+                self._env, self._workdir = request["env"], request["workdir"]
+                self._state = request["state"].encode("utf-8", "surrogateescape")
+                return {"ready": True}
+            case "run":
+                return self._run(request, blob)
+            case "read":
+                data = files.read(self._path(request["path"]), request["max_bytes"])
+                self._host.sendall(wire.blob(data))
+                return {}
+            case "write":
+                files.write(self._path(request["path"]), blob, request["mode"])
+                return {}
+            case "list":
+                path = self._path(request["path"])
+                return {"entries": files.listing(path, request["depth"], request["max_entries"])}
+            case "ping":
+                return {"pong": True}
+            case other:
+                return {"error": f"no operation {other!r}"}
+
+    def _path(self, path: str) -> str:
+        return posixpath.join(self._workdir, path)
+
+    def _run(self, request: dict[str, Any], stdin: bytes) -> dict[str, Any]:
+        command = request["command"]
+        if isinstance(command, str):
+            return self._run_shell(command, request, stdin)
+        env = {**self._env, **request["env"]}
+        cwd = self._path(request["cwd"] or "")
+        enter = None if stdin else self._warm.job(command, env, cwd)
+        job = execute.Job(command, env, cwd, request["limits"], stdin, enter=enter)
+        outcome = execute.execute(job, self._host, self._wakeup)
+        return {**vars(outcome), "warm": enter is not None}
+
+    def _run_shell(self, command: str, request: dict[str, Any], stdin: bytes) -> dict[str, Any]:
+        argv, long_command = shell.arguments(command)
+        learn = self._pristine is None
+        cwd = None if request["cwd"] is None else self._path(request["cwd"])
+        text = shell.prologue(env=request["env"], cwd=cwd, restore=bool(self._state), learn_pristine=learn)
+        content = {
+            shell.PROLOGUE_FD: text,
+            shell.RESTORE_FD: self._state,
+            shell.SAVE_FD: shell.SAVE_TEXT,
+            shell.STATE_FD: b"",
+            shell.COMMAND_FD: long_command,
+        }
+        if learn:
+            content |= {shell.SAVE_PRISTINE_FD: shell.SAVE_PRISTINE_TEXT, shell.PRISTINE_FD: b""}
+        opened = {number: execute.memory_file(data) for number, data in content.items()}
+        start = self._workdir if os.path.isdir(self._workdir) else "/"
+        try:
+            job = execute.Job(argv, self._env, start, request["limits"], stdin, files=opened)
+            outcome = execute.execute(job, self._host, self._wakeup)
+            if learn:
+                self._pristine = shell.canonical_state(_content(opened[shell.PRISTINE_FD]))
+            kept = self._keep_state(_content(opened[shell.STATE_FD]), request["env"])
+        finally:
+            for fd in opened.values():
+                os.close(fd)
+        return {**vars(outcome), "state": self._state.decode(), "state_kept": kept}
+
+    def _keep_state(self, saved: bytes, temporary: dict[str, str]) -> bool:
+        text = shell.canonical_state(saved, temporary, self._state or self._pristine or b"")
+        if text is None:
+            return False
+        self._state = b"" if text == self._pristine else text
+        return True
+
+
+def child_signals() -> int:
+    """A descriptor that becomes readable when a child ends."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    return reader
+
+
+def _content(fd: int) -> bytes:
+    return os.pread(fd, shell.MAX_STATE * 2, 0)

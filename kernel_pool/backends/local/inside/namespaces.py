@@ -1,0 +1,185 @@
+"""The two walls: the zygote's small private root, and each kernel's own namespaces inside it.
+
+The zygote's root holds read-only binds of the machine's tools, a handful of device nodes, /proc, and the
+back-end's state directory at /state. A kernel's root is one overlay (everything writable is in its upper
+directory, so that a snapshot of that directory is the whole state) with the same binds laid over it.
+"""
+
+# ruff: noqa: PTH - descriptors, mount targets and hot paths; pathlib has no words for them
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import socket
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import seccomp, syscalls
+
+STATE = "/state"
+_NEW_ROOT = "/new"
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_SHM_MB = 64
+_PID_MAX = 4096  # a backstop for the whole kernel; each command has its own RLIMIT_NPROC
+
+
+@dataclass(frozen=True)
+class KernelPlan:
+    """All the child needs in order to become a kernel; paths are relative to the state directory."""
+
+    lowers: tuple[str, ...]  #: layer trees, highest first
+    upper: str  #: the writable directory; made when absent
+    work: str  #: overlayfs scratch directory on the same file system
+    binds: tuple[tuple[str, str], ...]  #: (path in the state directory, target) of read-only mounts
+    system: tuple[str, ...]  #: directories of this machine that show at the same path
+
+
+def build_zygote_root(scratch: str, state_dir: str, system: tuple[str, ...], links: dict[str, str]) -> None:
+    """Enter a mount namespace whose root is a tmpfs with nothing but what kernels may see, plus /state.
+
+    Needs CAP_SYS_ADMIN in the present user namespace. `scratch` is an empty directory to mount on.
+    """
+    syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
+    syscalls.mount("tmpfs", scratch, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "size=1m,mode=755")
+    for path in system:
+        _bind(path, scratch + path, read_only=True)
+    for path, target in links.items():
+        os.symlink(target, scratch + path)
+    _make_devices(scratch + "/dev")
+    _bind("/proc", scratch + "/proc")
+    _bind(state_dir, scratch + STATE)
+    os.mkdir(scratch + _NEW_ROOT)
+    syscalls.pivot_to(scratch)
+    syscalls.mount(
+        "none", "/", None, syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY | syscalls.MS_NOSUID
+    )
+
+
+def _bind(source: str, target: str, *, read_only: bool = False) -> None:
+    os.makedirs(target, exist_ok=True)
+    syscalls.mount(source, target, None, syscalls.MS_BIND | syscalls.MS_REC)
+    if read_only:
+        syscalls.lock_read_only(target)
+
+
+def _make_devices(dev: str) -> None:
+    os.mkdir(dev)
+    syscalls.mount("tmpfs", dev, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NOEXEC, "size=64k,mode=755")
+    for name in _DEVICES:
+        os.close(os.open(f"{dev}/{name}", os.O_CREAT | os.O_WRONLY))
+        syscalls.mount(f"/dev/{name}", f"{dev}/{name}", None, syscalls.MS_BIND)
+    for name, target in (("fd", "/proc/self/fd"), ("ptmx", "pts/ptmx")):
+        os.symlink(target, f"{dev}/{name}")
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        os.symlink(f"/proc/self/fd/{number}", f"{dev}/{name}")
+    os.mkdir(f"{dev}/shm")
+    os.mkdir(f"{dev}/pts")
+    flags = (
+        syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY | syscalls.MS_NOSUID | syscalls.MS_NOEXEC
+    )
+    syscalls.mount("none", dev, None, flags)
+
+
+def write_id_maps(outer_uid: int, outer_gid: int) -> None:
+    """Be uid 0 and gid 0 in the user namespace just entered, and `outer_*` in the one around it."""
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"0 {outer_uid} 1"),
+        ("gid_map", f"0 {outer_gid} 1"),
+    ):
+        Path("/proc/self", name).write_text(text)
+
+
+KERNEL_NAMESPACES = (
+    syscalls.CLONE_NEWUSER
+    | syscalls.CLONE_NEWNS
+    | syscalls.CLONE_NEWPID
+    | syscalls.CLONE_NEWNET
+    | syscalls.CLONE_NEWIPC
+    | syscalls.CLONE_NEWUTS
+)
+
+
+def enter_kernel(plan: KernelPlan, uid: int, gid: int) -> None:
+    """In a fresh child of the zygote: mount the kernel's root, move into it, and lock the door behind."""
+    write_id_maps(uid, gid)
+    os.umask(0o022)
+    _mount_root(plan)
+    syscalls.pivot_to(_NEW_ROOT)
+    _loopback_up()
+    socket.sethostname("kernel")
+    _settle_proc()
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in range(3):
+        os.dup2(null, fd)
+    os.close(null)
+    syscalls.drop_capabilities()
+    syscalls.install_filter(seccomp.program())
+    syscalls.set_dumpable(False)
+    syscalls.die_with_parent()
+
+
+def _mount_root(plan: KernelPlan) -> None:
+    for path in (plan.upper, plan.work):
+        os.makedirs(f"{STATE}/{path}", mode=0o755, exist_ok=True)
+    # userxattr: a user namespace may not write trusted.* marks, and without it deletions end in EIO.
+    options = ",".join(
+        (
+            "lowerdir=" + ":".join(f"{STATE}/{lower}" for lower in plan.lowers),
+            f"upperdir={STATE}/{plan.upper}",
+            f"workdir={STATE}/{plan.work}",
+            "userxattr",
+        )
+    )
+    quiet = syscalls.MS_NOSUID | syscalls.MS_NODEV
+    syscalls.mount("overlay", _NEW_ROOT, "overlay", quiet, options)
+    for path in (*plan.system, "/dev"):
+        syscalls.mount(path, _NEW_ROOT + path, None, syscalls.MS_BIND | syscalls.MS_REC)
+    syscalls.mount("shm", f"{_NEW_ROOT}/dev/shm", "tmpfs", quiet, f"size={_SHM_MB}m,mode=1777")
+    syscalls.mount(
+        "devpts",
+        f"{_NEW_ROOT}/dev/pts",
+        "devpts",
+        syscalls.MS_NOSUID | syscalls.MS_NOEXEC,
+        "newinstance,ptmxmode=0666,mode=0600",
+    )
+    syscalls.mount("proc", f"{_NEW_ROOT}/proc", "proc", quiet | syscalls.MS_NOEXEC)
+    for source, target in plan.binds:
+        place = _NEW_ROOT + target
+        syscalls.mount(f"{STATE}/{source}", place, None, syscalls.MS_BIND)
+        syscalls.mount(
+            "none", place, None, syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY | quiet
+        )
+
+
+def _loopback_up() -> None:
+    request = struct.pack("16sH14x", b"lo", 1)  # ifreq with IFF_UP
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, 0x8914, request)  # SIOCSIFFLAGS
+
+
+def _settle_proc() -> None:
+    """Bound the number of processes, then make all of /proc read-only: its files belong to uid 0, which we are."""
+    try:
+        Path("/proc/sys/kernel/pid_max").write_text(str(_PID_MAX))
+    except OSError:
+        pass  # per-namespace since Linux 6.14; before, it is the host's and refuses. RLIMIT_NPROC still holds.
+    flags = syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY
+    syscalls.mount("none", "/proc", None, flags | syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
+
+
+def apply_limits(limits: dict[str, int]) -> None:
+    """Set the resource limits of one command on the calling process, hard and soft."""
+    mib = 1024 * 1024
+    for what, amount in (
+        (resource.RLIMIT_AS, limits["memory_mb"] * mib),
+        (resource.RLIMIT_NPROC, limits["processes"] + 1),  # + PID 1
+        (resource.RLIMIT_FSIZE, limits["file_mb"] * mib),
+        (resource.RLIMIT_NOFILE, limits["open_files"]),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        hard = resource.getrlimit(what)[1]
+        bounded = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
+        resource.setrlimit(what, (bounded, bounded))

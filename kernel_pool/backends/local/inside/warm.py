@@ -1,0 +1,147 @@
+"""Serving `python -m pytest ...` by fork of an interpreter that has imported it already.
+
+Only when a cold start could not come out differently: the same interpreter, no variable that changes how it
+starts, nothing on the way that would shadow a module which is already imported. The forked interpreter is
+then put into the state a cold one has when it reaches the module: argv, path, `__main__`, environment, and no
+module that a cold start would not have.
+"""
+
+# ruff: noqa: PTH - descriptors, mount targets and hot paths; pathlib has no words for them
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+import types
+from collections.abc import Callable, Iterable, Sequence
+
+_SENSITIVE = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC_", "GLIBC_")
+
+
+class Become(BaseException):
+    """Unwinds a forked child to the top of the interpreter, where it becomes the job."""
+
+    def __init__(self, job: Callable[[], None]) -> None:
+        super().__init__()
+        self.job = job
+
+
+class Warm:
+    """What was imported before the zygote did anything else, and who it can serve."""
+
+    def __init__(self, modules: Iterable[str], known: Iterable[str]) -> None:
+        """`modules` can be served; `known` are the names in `sys.modules` once they were imported, and no more."""
+        self._modules = frozenset(modules)
+        self._known = frozenset(known)
+        self._tops = frozenset(name.partition(".")[0] for name in self._known)
+        self._path = list(sys.path)
+        self._gone_if_absent = [entry for entry in sys.path if os.path.exists(entry)]
+        self._env = dict(os.environ)
+        self._executable = os.path.realpath(sys.executable)
+        self._bin = os.path.dirname(sys.executable)
+
+    def job(self, argv: Sequence[str], env: dict[str, str], cwd: str) -> Callable[[], None] | None:
+        """How to serve this command warm, or None when it has to be started cold."""
+        safe_path = len(argv) > 1 and argv[1] == "-P"
+        rest = argv[2:] if safe_path else argv[1:]
+        if len(rest) < 2 or rest[0] != "-m" or rest[1] not in self._modules:
+            return None
+        executable = self._resolve(argv[0], env)
+        if executable is None or not self._plain(env) or self._user_site(env):
+            return None
+        if not safe_path and self._shadowed(cwd):
+            return None
+        module, arguments = rest[1], list(rest[2:])
+
+        def enter() -> None:
+            self._settle(executable, list(argv), env, None if safe_path else os.path.realpath(cwd))
+            sys.argv = ["-m", *arguments]
+            _run_as_main(module)
+
+        def become() -> None:
+            raise Become(enter)
+
+        return become
+
+    def _resolve(self, name: str, env: dict[str, str]) -> str | None:
+        """The path of this interpreter under the name, or None when the name means something else."""
+        if "/" in name:
+            found: str | None = name
+        elif name.startswith("python"):
+            candidates = (os.path.join(part, name) for part in env.get("PATH", "").split(":"))
+            found = next((path for path in candidates if os.access(path, os.X_OK)), None)
+        else:
+            return None
+        if (
+            found is None
+            or os.path.dirname(found) != self._bin
+            or os.path.realpath(found) != self._executable
+        ):
+            return None
+        return found
+
+    def _plain(self, env: dict[str, str]) -> bool:
+        def sensitive(source: dict[str, str]) -> dict[str, str]:
+            return {name: value for name, value in source.items() if name.startswith(_SENSITIVE)}
+
+        return sensitive(env) == sensitive(self._env)
+
+    def _user_site(self, env: dict[str, str]) -> bool:
+        """Whether a cold start would find a user site directory (and run what lies in it)."""
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        return os.path.lexists(os.path.join(env.get("HOME", "/"), ".local", "lib", version))
+
+    def _shadowed(self, cwd: str) -> bool:
+        try:
+            names = os.listdir(cwd)
+        except OSError:
+            return True
+        return any(name.partition(".")[0] in self._tops for name in names)
+
+    def _settle(self, executable: str, argv: list[str], env: dict[str, str], first_path: str | None) -> None:
+        for name in [name for name in sys.modules if name not in self._known]:
+            del sys.modules[name]
+        absent = {entry for entry in self._gone_if_absent if not os.path.exists(entry)}
+        sys.path[:] = [entry for entry in self._path if entry not in absent]
+        if first_path is not None:
+            sys.path.insert(0, first_path)
+        else:
+            sys.__dict__["flags"] = _with_safe_path()
+        sys.orig_argv = argv
+        sys.executable = executable
+        os.environ.clear()
+        os.environ.update(env)
+        main = types.ModuleType("__main__")
+        main.__dict__["__builtins__"] = __builtins__
+        sys.modules["__main__"] = main
+
+
+def _with_safe_path() -> object:
+    """`sys.flags` as `python -P` has it. Python code cannot make such a record; its C interface can."""
+    import ctypes
+
+    api = ctypes.pythonapi
+    api.PyStructSequence_New.restype = ctypes.py_object
+    api.PyStructSequence_New.argtypes = [ctypes.py_object]
+    api.PyStructSequence_SetItem.restype = None
+    api.PyStructSequence_SetItem.argtypes = [ctypes.py_object, ctypes.c_ssize_t, ctypes.py_object]
+    api.Py_IncRef.argtypes = [ctypes.py_object]
+    flags = sys.flags
+    made: object = api.PyStructSequence_New(type(flags))
+    for place, name in enumerate(type(flags).__match_args__):
+        value: object = True if name == "safe_path" else getattr(flags, name)
+        api.Py_IncRef(value)  # SetItem steals a reference
+        api.PyStructSequence_SetItem(made, place, value)
+    return made
+
+
+def _run_as_main(module: str) -> None:
+    """What `python -m module` does; an escaping exception is shown without our own frames."""
+    try:
+        runpy._run_module_as_main(module)  # type: ignore[attr-defined]
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001 - the top of an interpreter
+        traceback = error.__traceback__
+        sys.excepthook(type(error), error, traceback.tb_next if traceback else None)
+        sys.exit(1)

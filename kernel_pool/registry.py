@@ -1,0 +1,59 @@
+"""Implementations by name, imported when they are asked for."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar, cast
+
+from .errors import UnsupportedFeature
+from .kernel import Backend
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Maps a name to "module:Name" and imports that module only when the name is asked for."""
+
+    def __init__(self, kind: str, known: Mapping[str, str]) -> None:
+        self.kind = kind
+        self._known = dict(known)
+
+    def register(self, name: str, target: str) -> None:
+        """Add an implementation as "module:Name"."""
+        self._known[name] = target
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(self._known)
+
+    def load(self, name: str) -> T:
+        """The class (or factory) behind a name. Raises `KeyError` with the nearest name on a miss."""
+        if name not in self._known:
+            near = difflib.get_close_matches(name, self._known, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(self.names())}"
+            raise KeyError(f"no {self.kind} named {name!r}; {hint}")
+        module, _, attribute = self._known[name].partition(":")
+        return cast(T, getattr(importlib.import_module(module), attribute))
+
+
+BACKENDS: Registry[type[Backend]] = Registry(
+    "back-end",
+    {
+        "local": "kernel_pool.backends.local:LocalBackend",
+        "subprocess": "kernel_pool.backends.subprocess:SubprocessBackend",
+    },
+)
+
+
+def backend(name: str, **options: Any) -> Backend:
+    """A new back-end. Raises `UnsupportedFeature` for an unknown name or option."""
+    try:
+        cls = BACKENDS.load(name)
+    except KeyError as error:
+        raise UnsupportedFeature(str(error.args[0])) from None
+    try:
+        return cls(**options)
+    except TypeError as error:
+        raise UnsupportedFeature(f"back-end {name}: {error}") from None

@@ -1,0 +1,65 @@
+"""What an exporter is, and the lazy registry of them."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import Any, Literal, Protocol
+
+from ..errors import ConfigError
+from ..governance import Admitted
+
+Row = dict[str, Any]
+Column = Literal["string", "int", "float", "bool"]
+
+#: name -> "module:class"; the class takes the exporter's options as keywords.
+EXPORTERS = {
+    "transitions": "rollouts.exports.transitions:Transitions",
+    "sft": "rollouts.exports.sft:Sft",
+    "dpo": "rollouts.exports.dpo:Dpo",
+    "ppo": "rollouts.exports.ppo:Ppo",
+}
+
+
+class Exporter(Protocol):
+    """Turns the admitted branches of one rollout into rows."""
+
+    @property
+    def name(self) -> str:
+        """The name it is registered under, and of the files it fills."""
+        ...
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """Columns of scalars in Parquet; all other keys of a row go into the column `payload`, as JSON."""
+        ...
+
+    def rows(self, rollout: Iterable[Admitted], excluded: Counter[str]) -> Iterator[Row]:
+        """The rows of one rollout in a fixed order, as soon as they are known.
+
+        `rollout` yields its branches by index, one in memory at a time unless they are kept. A branch (or
+        pair) that gives no row is counted in `excluded` under its reason. Rows are plain JSON data.
+        """
+        ...
+
+
+def make_exporter(name: str, **options: Any) -> Exporter:
+    """An exporter by name. Raises `ConfigError` for an unknown name or option."""
+    check_formats([name])
+    module, _, attribute = EXPORTERS[name].partition(":")
+    make: Callable[..., Exporter] = getattr(import_module(module), attribute)
+    try:
+        return make(**options)
+    except TypeError as error:
+        raise ConfigError(f"export {name}: {error}") from None
+
+
+def check_formats(names: Sequence[str]) -> None:
+    """Raises `ConfigError` for the first name that is no export."""
+    for name in names:
+        if name not in EXPORTERS:
+            near = difflib.get_close_matches(name, EXPORTERS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(EXPORTERS)}"
+            raise ConfigError(f"export {name!r}: unknown; {hint}")

@@ -1,0 +1,146 @@
+"""An export from end to end: run directory -> gate -> exporter -> files -> manifest."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import RunDirError
+from ..governance import Admitted, Gate
+from ..jsonl import write_atomically
+from ..store import RunStore, code_version
+from ..store_index import Entry
+from .exporter import Exporter, make_exporter
+from .files import RowFile, Written, open_file
+
+KIND = "rollout-fork/export"
+
+
+@dataclass
+class ExportSummary:
+    """What an export did. `branches` is all that were read: the admitted ones and the refused ones."""
+
+    to: str
+    rows: int = 0
+    branches: int = 0
+    admitted: int = 0
+    excluded: Counter[str] = field(default_factory=Counter)  #: reason -> how many branches or pairs
+    redactions: Counter[str] = field(default_factory=Counter)  #: kind of secret -> how many were replaced
+    marked: int = 0  #: admitted branches with instruction-like text; they are in, and counted
+    unreadable: int = 0  #: stored lines that are no records
+    written: list[Written] = field(default_factory=list)
+
+    @property
+    def files(self) -> list[Path]:
+        """The files, manifest last."""
+        paths = [file.path for file in self.written]
+        return [*paths, paths[0].with_name("manifest.json")] if paths else []
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, the same for the same run: it holds no time and no absolute path."""
+        return {
+            "to": self.to,
+            "rows": self.rows,
+            "branches": self.branches,
+            "admitted": self.admitted,
+            "excluded": dict(sorted(self.excluded.items())),
+            "redactions": dict(sorted(self.redactions.items())),
+            "marked": self.marked,
+            "unreadable": self.unreadable,
+            "files": [
+                {"name": f.path.name, "rows": f.rows, "bytes": f.bytes, "sha256": f.sha256}
+                for f in self.written
+            ],
+        }
+
+
+def export(
+    store: RunStore,
+    to: str,
+    out_dir: Path | str,
+    *,
+    fmt: Sequence[str] = ("jsonl", "parquet"),
+    gate: Gate | None = None,
+    **options: Any,
+) -> ExportSummary:
+    """Write one kind of training data from a run; `options` go to the exporter.
+
+    Streaming: what is in memory is the place of each record and one branch (for pairs: one rollout). Order
+    is by rollout id and branch index, so the same run gives the same bytes. Files appear whole, with a
+    `manifest.json` beside them that has counts, reasons and digests; other exports in the directory stay.
+
+    Raises `ConfigError` for an unknown name, format or option, `RunDirError` when the directory cannot be
+    written or holds a manifest of something else.
+    """
+    exporter, out_dir, gate = make_exporter(to, **options), Path(out_dir), gate or Gate()
+    summary, files = ExportSummary(to), list[RowFile]()
+    manifest = _read_manifest(out_dir)
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            files += (open_file(kind, out_dir / to, exporter.columns) for kind in fmt)
+            for row in _rows(store, exporter, gate, summary):
+                summary.rows += 1
+                for file in files:
+                    file.write(row)
+            summary.written = [file.finish() for file in files]
+        except BaseException:
+            for file in files:
+                file.discard()
+            raise
+    except OSError as error:
+        raise RunDirError(f"{out_dir}: cannot be written ({error.strerror or error})") from None
+    manifest["exports"][to] = {
+        **summary.as_dict(),
+        "run_id": store.run_id,
+        "code_version": code_version(),
+        "purpose": gate.policy.purpose,
+    }
+    text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+    write_atomically(out_dir / "manifest.json", text.encode())
+    return summary
+
+
+def _rows(
+    store: RunStore, exporter: Exporter, gate: Gate, summary: ExportSummary
+) -> Iterator[dict[str, Any]]:
+    groups = store.groups()
+    for entries in groups.values():
+        yield from exporter.rows(_admitted(store, entries, gate, summary), summary.excluded)
+    summary.unreadable = sum(problem.path.parent.name == "branches" for problem in store.problems)
+
+
+def _admitted(
+    store: RunStore, entries: Sequence[Entry], gate: Gate, summary: ExportSummary
+) -> Iterator[Admitted]:
+    """The branches of one rollout that pass the gate, one at a time."""
+    for entry in entries:
+        record = store.load(entry)
+        if record is None:
+            continue  # noted in the store's problems
+        summary.branches += 1
+        passed = gate.admit(record)
+        if isinstance(passed, Admitted):
+            summary.admitted += 1
+            summary.redactions.update(passed.redactions)
+            summary.marked += bool(passed.marks)
+            yield passed
+        else:
+            summary.excluded[passed.reason] += 1
+
+
+def _read_manifest(out_dir: Path) -> dict[str, Any]:
+    place = out_dir / "manifest.json"
+    try:
+        manifest = json.loads(place.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return {"kind": KIND, "exports": {}}
+    except (OSError, ValueError) as error:
+        raise RunDirError(f"{place}: cannot be read ({error}); choose another --out") from None
+    if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
+        raise RunDirError(f"{out_dir}: holds something else than exports; choose another --out")
+    return manifest

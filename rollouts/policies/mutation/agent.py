@@ -1,0 +1,278 @@
+"""The mutation policy: a program-repair agent without a language model."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from envs.tools import ToolSpec
+from envs.trajectory import Message, ToolCall
+
+from ...errors import ConfigError
+from ...records import Sampling
+from ..policy import PolicyReply
+from . import candidates, edits, spectrum, weights
+from .history import SLICE, SLICES, State, fingerprint, replay
+from .source import Mutation
+
+NEEDED = ("run_tests", "bash", "read_file", "edit_file", "submit")
+FILES = 3  #: sources that are read and changed, the most suspicious ones
+REFUSALS = 3  #: edits the tool may refuse before the work is handed in as it is
+
+_MENTION = re.compile(r"([\w./-]+\.\w{1,5}|[\w./-]*Makefile):(\d+)\b")
+_SECONDS = re.compile(r" in ([\d.]+) ?s")
+
+Call = tuple[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Move:
+    """The next message: why, which calls, and how likely they were."""
+
+    why: str
+    calls: tuple[Call, ...] = ()
+    log_prob: float = 0.0  #: deterministic moves have probability 1
+    event: dict[str, Any] = field(default_factory=dict)
+
+
+class MutationPolicy:
+    """Runs the visible tests, localises the fault from coverage, and tries edits until the tests pass.
+
+    `weights` overrides the feature weights of `weights.DEFAULTS` (a mapping, or the path of a JSON file);
+    `tries` bounds the edits tested in one branch; `temperature` is used where the sampling names none.
+    A reply that chose an edit carries its exact log-probability and an event of kind "choice" from which
+    `weights.gradient` computes the score function; every other reply is deterministic (log-probability 0).
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, float] | str | Path | None = None,
+        tries: int = 24,
+        temperature: float = 1.0,
+    ) -> None:
+        if isinstance(tries, bool) or not isinstance(tries, int) or tries < 0:
+            raise ConfigError(f"mutation policy: tries is {tries!r}, must be a number of edits, 0 or more")
+        if not isinstance(temperature, int | float) or not 0 <= temperature < math.inf:
+            raise ConfigError(f"mutation policy: temperature is {temperature!r}, must be 0 or more")
+        self._weights = _vector(weights)
+        self.tries = tries
+        self.temperature = float(temperature)
+
+    @property
+    def name(self) -> str:
+        return "mutation"
+
+    @property
+    def model(self) -> str:
+        return ""
+
+    def check(self, samplings: Sequence[Sampling]) -> list[str]:
+        """What cannot be honoured. Raises `ConfigError` when two branches would be the same."""
+        seen: dict[tuple[int | None, float], int] = {}
+        for index, sampling in enumerate(samplings):
+            key = (sampling.seed, self._temperature(sampling))
+            if key in seen:
+                raise ConfigError(
+                    f"sampling: branches {seen[key]} and {index} have the same seed ({key[0]}) and temperature "
+                    f"({key[1]:g}), so the mutation policy would run the same branch twice; "
+                    "give each branch a seed of its own"
+                )
+            seen[key] = index
+        greedy = sum(t <= 0 for _, t in seen)
+        if greedy > 1:
+            raise ConfigError(
+                f"sampling: {greedy} branches have temperature 0, at which the mutation policy draws nothing "
+                "and all are the same; give at most one branch temperature 0"
+            )
+        ignored = ("top_p", "effort", "prompt_variant", "max_tokens")
+        used = [name for name in ignored if any(getattr(s, name) is not None for s in samplings)]
+        return [f"The mutation policy has no use for {name}; it is ignored." for name in used]
+
+    async def act(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec], sampling: Sampling
+    ) -> PolicyReply:
+        """The next message: a test run, the localisation, a look at files, an edit with its test, or `submit`."""
+        temperature = self._temperature(sampling)
+        effective = {"temperature": temperature, "seed": sampling.seed}
+        absent = [name for name in NEEDED if name not in {tool.name for tool in tools}]
+        if absent:
+            text = f"I cannot work without the tool {absent[0]}."
+            return PolicyReply(
+                Message(role="assistant", content=text), "stop", log_prob=0.0, effective=effective
+            )
+        state = replay(messages)
+        move = self._opening(state) or self._edit(state, messages, sampling.seed, temperature)
+        move = _with_timeouts(move, state, tools)
+        turn = sum(message.role == "assistant" for message in messages)
+        calls = tuple(
+            ToolCall(id=f"call_{turn}_{position}", name=name, arguments=arguments)
+            for position, (name, arguments) in enumerate(move.calls)
+        )
+        return PolicyReply(
+            Message(role="assistant", content=move.why, tool_calls=calls),
+            "tool_calls",
+            log_prob=move.log_prob,
+            effective=effective,
+            events=(move.event,) if move.event else (),
+        )
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    def _temperature(self, sampling: Sampling) -> float:
+        return self.temperature if sampling.temperature is None else sampling.temperature
+
+    def _opening(self, state: State) -> _Move | None:
+        """Everything but the choice of an edit; None when it is time for one."""
+        if state.refused >= REFUSALS:
+            return _submit("The files could not be edited as read; nothing more was tried.", state)
+        if not state.tested or state.best is None:
+            return _Move("Run the visible tests.", (("run_tests", {}),))
+        if state.best.green:
+            if state.kept:
+                return _submit(f"All visible tests pass after {state.kept} edit(s).", state)
+            return _submit("The visible tests pass on the code as it is; nothing was changed.", state)
+        if not state.located:
+            command = spectrum.command(state.best.files)
+            why = "Find the lines that failing tests run and passing tests do not."
+            return _Move(why, (("bash", {"command": command, "timeout_s": 30.0}),))
+        reads = _reads(state)
+        if reads:
+            return _Move("Read the most suspicious files.", tuple(reads))
+        return None
+
+    def _edit(self, state: State, messages: Sequence[Message], seed: int | None, temperature: float) -> _Move:
+        """Draw the next edit, or hand in when there is none left."""
+        if state.tries >= self.tries:
+            return _submit(_left_failing(state, f"{state.tries} edits were tried"), state)
+        found = state.spectrum or spectrum.Spectrum()
+        files = {path: state.base[path] for path in _paths(state) if path in state.base}
+        pool = candidates.pool(files, found, _mentions(state, files))
+        tried = pool.tried(list(state.tried))
+        if len(tried) >= len(pool.edits):
+            return _submit(_left_failing(state, "no edit is left to try"), state)
+        features = pool.features(tried)
+        features_left, left = _without(features, tried)
+        log_p, p = weights.probabilities(features_left, self._weights, temperature)
+        rng = Random(sha256(f"{seed}:{fingerprint(messages)}".encode()).digest())
+        drawn = weights.draw(p, rng)
+        index = left[drawn]
+        path, edit = pool.paths[index], pool.edits[index]
+        event = {
+            "kind": "choice",
+            "features": weights.named(features_left[drawn]),
+            "mean_features": weights.named(p @ features_left),
+            "temperature": temperature,
+            "n_candidates": len(left),
+        }
+        text = files[path]
+        target = text[: edit.start] + edit.new + text[edit.end :]
+        calls = [*_changes(state, path, target), ("run_tests", {})]
+        why = f"Try {state.tries + 1} of {self.tries}: {_told(path, edit, text)}"
+        return _Move(why, tuple(calls), float(log_p[drawn]), event)
+
+
+def _vector(given: Mapping[str, float] | str | Path | None) -> weights.Floats:
+    return weights.vector(given)
+
+
+def _without(features: weights.Floats, tried: Sequence[int]) -> tuple[weights.Floats, list[int]]:
+    gone = set(tried)
+    left = [i for i in range(len(features)) if i not in gone]
+    return features[left], left
+
+
+def _paths(state: State) -> list[str]:
+    found = state.spectrum.files() if state.spectrum else []
+    named = [path for path, _ in _mentions(state, found)]
+    covered = [
+        path
+        for path in found
+        if state.spectrum
+        and any(state.spectrum.ochiai(path, line) for line in state.spectrum.lines.get(path, ()))
+    ]
+    return list(dict.fromkeys([*covered, *named, *found]))[:FILES]
+
+
+def _mentions(state: State, known: Sequence[str] | Mapping[str, str]) -> list[tuple[str, int]]:
+    """`file:line` in the output of the tests, for known files."""
+    found = ((path.removeprefix("./"), int(line)) for path, line in _MENTION.findall(state.tests))
+    return list(dict.fromkeys(at for at in found if at[0] in known))[:20]
+
+
+def _reads(state: State) -> list[Call]:
+    """The reads that are still needed: whole files first, long ones on in ranges."""
+    calls: list[Call] = []
+    for path in _paths(state):
+        start = state.missing(path)
+        if start is None:
+            continue
+        if path not in state.slices:
+            calls.append(("read_file", {"path": path}))
+        else:
+            calls += [
+                ("read_file", {"path": path, "offset": start + SLICE * k, "limit": SLICE})
+                for k in range(SLICES)
+            ]
+    return calls
+
+
+def _changes(state: State, path: str, target: str) -> list[Call]:
+    """The edits that undo what was tried before and bring `path` to `target`."""
+    out: list[Call] = []
+    for dirty in state.dirty:
+        if dirty != path:
+            out += _edit_call(dirty, state.current[dirty], state.base[dirty])
+    before = state.current[path]
+    direct = edits.between(before, target)
+    if direct and direct[0].count("\n") > edits.MAX_LINES and path in state.dirty:
+        return [
+            *out,
+            *_edit_call(path, before, state.base[path]),
+            *_edit_call(path, state.base[path], target),
+        ]
+    return [*out, *_edit_call(path, before, target)]
+
+
+def _edit_call(path: str, before: str, after: str) -> list[Call]:
+    edit = edits.between(before, after)
+    if edit is None:
+        return [("write_file", {"path": path, "content": after})] if before != after else []
+    return [("edit_file", {"path": path, "old": edit[0], "new": edit[1]})]
+
+
+def _submit(answer: str, state: State) -> _Move:
+    """Hand in the best state."""
+    undo = [call for path in state.dirty for call in _edit_call(path, state.current[path], state.base[path])]
+    return _Move(answer, (*undo, ("submit", {"answer": answer})))
+
+
+def _left_failing(state: State, why: str) -> str:
+    failing = state.best.failing if state.best else None
+    count = "An unknown number of" if failing is None else str(failing)
+    kept = f" {state.kept} edit(s) that helped were kept." if state.kept else " No edit was kept."
+    return f"Not solved: {why} and {count} visible test(s) still fail.{kept}"
+
+
+def _told(path: str, edit: Mutation, text: str) -> str:
+    old, new = (" ".join(part.split())[:60] for part in (text[edit.start : edit.end], edit.new))
+    return f"{path} line {edit.line}, {edit.op}: `{old}` becomes `{new}`"
+
+
+def _with_timeouts(move: _Move, state: State, tools: Sequence[ToolSpec]) -> _Move:
+    """A bound on test runs, where `run_tests` takes one: an edit that never ends should cost little."""
+    spec = next(tool for tool in tools if tool.name == "run_tests")
+    if "timeout_s" not in spec.parameters.get("properties", {}):
+        return move
+    took = max((float(s) for s in _SECONDS.findall(state.tests)), default=0.0)
+    bound = 5.0 * math.ceil(max(1.0, 4.0 * took) / 1.0) if state.tests else 20.0
+    calls = tuple(
+        (name, {"timeout_s": bound} if name == "run_tests" else arguments) for name, arguments in move.calls
+    )
+    return _Move(move.why, calls, move.log_prob, move.event)

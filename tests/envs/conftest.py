@@ -1,0 +1,49 @@
+"""A real pool to run episodes in: plain directories, which need nothing of the machine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from envs.task import Task
+from kernel_pool import BaseSpec, CopyIn
+from kernel_pool.pool import KernelPool
+from kernel_pool.registry import backend
+from verifiers import TestPlan
+
+ADD = "def add(a, b):\n    return a - b\n"
+TEST_ADD = "from add import add\n\n\ndef test_add():\n    assert add(1, 2) == 3\n"
+
+
+@pytest.fixture
+async def pool(tmp_path: Path) -> AsyncIterator[KernelPool]:
+    made = backend("subprocess", state_dir=tmp_path / "state", allow_unsandboxed=True)
+    pool = KernelPool(made, max_concurrent=4)
+    yield pool
+    await pool.close()
+    await made.close()
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Task:
+    home = tmp_path / "task"
+    files = {
+        "environment/add.py": ADD,
+        "environment/test_add.py": TEST_ADD,
+        "environment/data.bin": "\0\1\2",
+        "environment/run.sh": "#!/bin/sh\necho ran\n",
+        "tests/test_hidden.py": TEST_ADD,
+    }
+    for name, text in files.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(text)
+    (home / "environment/run.sh").chmod(0o755)
+    return Task(
+        id="add",
+        instruction="Make `add` add.",
+        base=BaseSpec(workdir="/app", steps=(CopyIn(home / "environment", "/app"),)),
+        tests=TestPlan(home / "tests", command="python -m pytest /tests", result="pytest"),
+        digest="d" * 64,
+    )

@@ -1,0 +1,109 @@
+"""The command line as a user meets it: what it prints, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from small_tasks import FAIL, SOLVE, write_task
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def rollouts(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "rollouts", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small finished run with winners and losers."""
+    root = tmp_path_factory.mktemp("cli")
+    write_task(root / "tasks")
+    config = {
+        "tasks": str(root / "tasks"),
+        "branches": 8,
+        "policy": {"name": "scripted", "options": {"branches": [SOLVE, FAIL]}},
+        "engine": {"kind": "inline"},
+    }
+    (root / "config.yaml").write_text(yaml.safe_dump(config))
+    done = rollouts("run", root / "config.yaml", "--out", root / "run")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str(root / "run")
+    return root / "run"
+
+
+def test_show_prints_a_line_per_task_and_the_totals(run_dir: Path) -> None:
+    shown = rollouts("show", run_dir)
+    assert shown.returncode == 0
+    assert "adder" in shown.stdout
+    assert "1 tasks, 8 branches" in shown.stdout
+
+
+def test_show_json_has_the_documented_shape(run_dir: Path) -> None:
+    data = json.loads(rollouts("show", run_dir, "--json").stdout)
+    assert set(data["totals"]) == {"tasks", "branches", "solved", "failed", "missing"}
+    assert set(data["tasks"][0]) == {"task_id", "branches", "solved", "failed", "missing", "winner"}
+    assert data["totals"]["solved"] + data["totals"]["failed"] == 8
+
+
+def test_show_task_draws_the_fork_tree(run_dir: Path) -> None:
+    shown = rollouts("show", run_dir, "--task", "adder").stdout
+    assert "b000" in shown
+    assert "hidden tests" in shown
+
+
+def test_a_finished_branch_is_forked_at_a_step_and_ranked_with_its_siblings(run_dir: Path) -> None:
+    before = json.loads(rollouts("show", run_dir, "--json").stdout)["totals"]["branches"]
+    done = rollouts("fork", run_dir, "--branch", "adder/b000", "--step", 1, "-n", 2)
+    assert done.returncode == 0, done.stderr
+    after = json.loads(rollouts("show", run_dir, "--json").stdout)["totals"]["branches"]
+    assert after == before + 2
+    ranked = json.loads(rollouts("rank", run_dir, "--json").stdout)[0]
+    assert len(ranked["order"]) == after
+
+
+def test_export_prints_rows_and_files(run_dir: Path) -> None:
+    done = rollouts("export", run_dir, "--to", "dpo")
+    assert done.returncode == 0, done.stderr
+    files = [line for line in done.stdout.splitlines() if line.endswith((".jsonl", ".parquet"))]
+    assert files
+    assert all(Path(line).exists() for line in files)
+
+
+def test_the_report_is_written_and_named(run_dir: Path) -> None:
+    assert rollouts("report", run_dir).stdout.strip() == str(run_dir / "report.html")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["run", "nowhere.yaml"], 2, "nowhere.yaml: no such config file"),
+        (["run", "configs/quickstart.yaml", "--set", "brances=2"], 2, "did you mean branches?"),
+        (["run", "configs/quickstart.yaml", "--set", "tasks=nowhere"], 2, "nowhere"),
+        (["run", "configs/anthropic.yaml"], 3, "ANTHROPIC_API_KEY"),
+        (["run"], 2, "CONFIG"),
+        (["rnu"], 2, "rnu"),
+        (["show", "nowhere"], 2, "no such run directory"),
+        (["show", "configs"], 2, "not a run directory"),
+        (["export", "nowhere", "--to", "stf"], 2, "sft"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_an_exit_code(
+    arguments: list[str], code: int, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    done = rollouts(*arguments)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_forking_an_unknown_branch_or_step_says_what_there_is(run_dir: Path) -> None:
+    assert "no such branch" in rollouts("fork", run_dir, "--branch", "adder/b999", "--step", 1).stderr
+    assert "has steps 0 to" in rollouts("fork", run_dir, "--branch", "adder/b000", "--step", 99).stderr

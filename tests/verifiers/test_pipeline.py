@@ -1,0 +1,127 @@
+"""Several verifiers as one."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+
+import pytest
+
+from kernel_pool import KernelClosed, Snapshot
+from verifiers import BadPipeline, EmptyPipeline, Part, Pipeline, Submission, Verdict, VerifierError, verifier
+
+WORK = Submission("do it", Snapshot("local", "b"))
+
+
+class Says:
+    """A verifier that says what it is told, after a while."""
+
+    def __init__(self, name, outcome="pass", score=None, *, raises=None, after=0.0):
+        self.name, self.outcome, self.score, self.raises, self.after = name, outcome, score, raises, after
+
+    async def verify(self, submission, pool):
+        await asyncio.sleep(self.after)
+        if self.raises:
+            raise self.raises
+        score = (
+            self.score
+            if self.score is not None
+            else {"pass": 1.0, "fail": 0.0, "unknown": None}[self.outcome]
+        )
+        return Verdict(
+            verifier=self.name,
+            outcome=self.outcome,
+            score=score,
+            reason="told",
+            state=submission.snapshot.digest,
+        )
+
+
+async def verdict(*parts: Part) -> Verdict:
+    return await Pipeline(parts).verify(WORK, None)  # type: ignore[arg-type]
+
+
+async def test_it_passes_when_every_gate_passes_and_weighs_the_scores():
+    found = await verdict(Part(Says("a"), weight=3), Part(Says("b", "fail", 0.5), weight=1, gate=False))
+    assert (found.outcome, found.score) == ("pass", 0.875)
+    assert [part.verifier for part in found.parts] == ["a", "b"]
+    assert found.state == WORK.snapshot.digest
+
+
+async def test_one_failing_gate_fails_the_whole_whatever_the_score():
+    found = await verdict(Part(Says("a"), weight=99), Part(Says("b", "fail"), weight=0))
+    assert found.outcome == "fail"
+    assert "b fail" in found.reason
+
+
+@pytest.mark.parametrize("error", [KernelClosed("gone"), RuntimeError("bug"), TimeoutError("inside")])
+async def test_a_verifier_that_breaks_is_unknown_and_neither_a_pass_nor_a_failure(error):
+    found = await verdict(Part(Says("a")), Part(Says("b", raises=error)))
+    assert (found.outcome, found.score, found.infra) == ("unknown", None, True)
+    assert str(error) in found.parts[1].reason
+
+
+async def test_an_unknown_that_is_not_the_machinerys_fault_stays_so():
+    found = await verdict(Part(Says("a", "unknown")))
+    assert (found.outcome, found.infra) == ("unknown", False)
+
+
+async def test_a_failed_gate_outweighs_a_broken_one():
+    assert (
+        await verdict(Part(Says("a", "fail")), Part(Says("b", raises=KernelClosed("x"))))
+    ).outcome == "fail"
+
+
+async def test_each_part_has_its_own_time_out_and_all_run_at_once():
+    start = time.monotonic()
+    found = await verdict(
+        *(Part(Says(f"v{i}", after=0.15)) for i in range(5)), Part(Says("slow", after=9), timeout_s=0.1)
+    )
+    assert time.monotonic() - start < 0.6
+    assert found.outcome == "unknown"
+    assert found.parts[5].infra
+    assert "longer than 0.1 s" in found.parts[5].reason
+
+
+async def test_cancelling_it_is_not_swallowed():
+    task = asyncio.ensure_future(verdict(Part(Says("slow", after=9))))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_pipeline_is_a_verifier_itself():
+    inner = Pipeline([Part(Says("a"))], name="inner")
+    assert (await verdict(Part(inner), Part(Says("b")))).outcome == "pass"
+
+
+async def test_parts_may_be_given_as_tuples():
+    found = await Pipeline([(Says("a"), 1.0), (Says("b", "fail"), 1.0, False)]).verify(WORK, None)  # type: ignore[arg-type]
+    assert (found.outcome, found.score) == ("pass", 0.5)
+
+
+def test_a_pipeline_that_could_not_fail_is_an_error_at_construction():
+    for parts in ([], [Part(Says("a"), gate=False)]):
+        with pytest.raises(EmptyPipeline):
+            Pipeline(parts)
+
+
+def test_contradictory_parts_are_an_error_at_construction():
+    for parts in (
+        [Part(Says("a")), Part(Says("a"))],
+        [Part(Says("a"), weight=-1)],
+        [Part(Says("a"), weight=math.nan)],
+        [Part(Says("a"), weight=0)],
+    ):
+        with pytest.raises(BadPipeline):
+            Pipeline(parts)
+
+
+def test_an_unknown_verifier_is_named_with_the_nearest_known_one():
+    assert verifier("build", repeats=2).name == "build"
+    with pytest.raises(VerifierError, match="did you mean build"):
+        verifier("biuld")
+    with pytest.raises(VerifierError, match="colour"):
+        verifier("build", colour="red")

@@ -1,0 +1,121 @@
+"""The build verifier: run a task's own tests against a fresh fork of the finished work.
+
+What an agent may have prepared, and why it gains nothing by it:
+- edited, deleted or replaced tests: the task's tests are laid read-only over theirs;
+- a daemon, shell functions, PATH, aliases: the fork has no processes, and commands are executed as
+  sequences in the base's own environment;
+- conftest.py, pytest.ini, pytest.py, sitecustomize.py, packages under ~/.local: see `pytest_command.py` and
+  `runs.py`;
+- a reward file or report written beforehand: /logs is emptied, and the report has a name nobody could know;
+- sys.exit(0) or os._exit(0) in the code under test: a run without a complete report has failed, whatever its
+  exit code, and every test that the files define must be in it;
+- skipping: a skipped test counts as not passed unless the test file itself marks it.
+
+What remains: code under test runs inside the test process. Code that looks for the running pytest and
+rewrites its results from within can still forge a report; so can a process that a reward script starts.
+No verifier that imports the work can exclude that. Tests that run the work as a program of its own do.
+
+Outcomes: a time-out, a flood of output or a missing report is a "fail" with score 0 (work that hangs has not
+passed). "unknown" is kept for what the work cannot be blamed for: no tests, an unusable reward file, a test
+command that cannot be pinned, a kernel without pytest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from kernel_pool import Limits, ReadOnlyMount
+from kernel_pool.text import shorten
+
+from .runs import Finding, run_tests
+from .submission import Submission, TestPlan
+from .verdict import CheckResult, Verdict
+
+if TYPE_CHECKING:
+    from kernel_pool.pool import KernelPool
+
+_KEPT_CHECKS = 500
+
+# /logs may hold anything, also a link or a directory without permissions; the last line checks the workdir.
+_SET_UP = """
+chmod -R u+rwX /logs 2>/dev/null
+rm -rf /logs && mkdir -p /logs/verifier /logs/agent /logs/artifacts /logs/home || exit 8
+cd "$1" || exit 7
+"""
+
+
+class BuildVerifier:
+    """Runs the tests of the submission's `TestPlan`. `repeats` runs, each in its own fork; all must pass."""
+
+    name = "build"
+
+    def __init__(self, repeats: int = 1, limits: Limits | None = None) -> None:
+        """`limits` bound the test command; its wall time is the plan's own."""
+        if repeats < 1:
+            raise ValueError(f"repeats must be at least 1, not {repeats}")
+        self._repeats = repeats
+        self._limits = limits or Limits()
+
+    async def verify(self, submission: Submission, pool: KernelPool) -> Verdict:
+        """One verdict; with repeats it is that of the first run that did not pass. Raises `KernelError`."""
+        plan = submission.tests
+        if plan is None:
+            return self._verdict(submission, Finding("unknown", None, "the task brings no tests"))
+        runs: list[Verdict] = []
+        for _ in range(self._repeats):
+            runs.append(await self._run_once(submission, plan, pool))
+            if not runs[-1].passed:
+                break
+        if self._repeats == 1:
+            return runs[0]
+        passed = sum(run.passed for run in runs)
+        reason = f"run {len(runs)} of {self._repeats}: {runs[-1].reason}; {passed} passed before it"
+        if runs[-1].passed:
+            reason = f"all {self._repeats} runs passed"
+        seconds = sum(run.seconds for run in runs)
+        return runs[-1].model_copy(update={"parts": tuple(runs), "reason": reason, "seconds": seconds})
+
+    async def _run_once(self, submission: Submission, plan: TestPlan, pool: KernelPool) -> Verdict:
+        started = time.monotonic()
+        mounts = (ReadOnlyMount(plan.directory, plan.target),)
+        async with pool.lease(submission.snapshot, mounts=mounts) as kernel:
+            ready = await kernel.run(["/bin/sh", "-c", _SET_UP, "sh", plan.workdir], cwd="/")
+            if ready.exit_code == 7:
+                finding = Finding("fail", 0.0, f"the working directory {plan.workdir} is gone", result=ready)
+            elif not ready.ok:
+                finding = Finding("unknown", None, "/logs could not be prepared", infra=True, result=ready)
+            else:
+                finding = await run_tests(kernel, plan, self._limits)
+        return self._verdict(submission, finding, time.monotonic() - started)
+
+    def _verdict(self, submission: Submission, finding: Finding, seconds: float = 0.0) -> Verdict:
+        result = finding.result
+        full = b"" if result is None else result.stdout
+        if result is not None and result.stderr:
+            full += b"\n--- stderr ---\n" + result.stderr
+        shortened = shorten(full)
+        return Verdict(
+            verifier=self.name,
+            outcome=finding.outcome,
+            score=finding.score,
+            infra=finding.infra,
+            reason=finding.reason,
+            checks=_kept(finding.checks),
+            command=finding.command or ("" if submission.tests is None else submission.tests.command),
+            exit_code=None if result is None else result.exit_code,
+            ended="" if result is None else result.ended,
+            seconds=seconds,
+            log=shortened.text,
+            log_digest=shortened.full_digest if full else "",
+            state=submission.snapshot.digest,
+        )
+
+
+def _kept(checks: Sequence[CheckResult]) -> tuple[CheckResult, ...]:
+    """At most 500, those that did not pass first in line for a place, in the report's order."""
+    if len(checks) <= _KEPT_CHECKS:
+        return tuple(checks)
+    by_need = sorted(range(len(checks)), key=lambda i: (checks[i].outcome == "pass", i))
+    return tuple(checks[i] for i in sorted(by_need[:_KEPT_CHECKS]))
