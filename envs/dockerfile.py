@@ -77,6 +77,8 @@ class _Reader:
         seen_from = False
         for line, word, rest in _instructions(text):
             try:
+                if "\0" in rest:
+                    raise _Refused(f"{word} holds a NUL character")
                 if word == "FROM":
                     if seen_from:
                         raise _Refused("a second FROM (multi-stage builds are not understood)")
@@ -86,7 +88,7 @@ class _Reader:
                     raise _Refused(f"{word} before FROM")
                 else:
                     self._instruction(word, rest)
-            except _Refused as reason:
+            except (_Refused, OSError) as reason:
                 self.out.problems.append(TaskProblem(self.path, line, str(reason)))
         if not seen_from:
             self.out.problems.append(TaskProblem(self.path, None, "has no FROM"))

@@ -72,6 +72,8 @@ def _read_dir(directory: Path, any_image: bool) -> Task | TaskInvalid:
         return read_task_dir(directory, any_image=any_image)
     except TaskInvalid as error:
         return error
+    except OSError as error:
+        return TaskInvalid([TaskProblem(directory, None, f"cannot be read ({error.strerror or error})")])
 
 
 def _known(root: Path, tasks: dict[str, Task], ids: Sequence[str]) -> list[str]:

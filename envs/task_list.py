@@ -48,6 +48,16 @@ class _Line(BaseModel):
     difficulty: str = ""
     group: str = ""
 
+    @field_validator("visible_tests", "hidden_tests", "workdir", "env")
+    @classmethod
+    def _runnable(cls, value: str | dict[str, str] | None) -> str | dict[str, str] | None:
+        parts = [*value, *value.values()] if isinstance(value, dict) else [value or ""]
+        if any("\0" in part for part in parts) or (
+            isinstance(value, dict) and any("=" in name for name in value)
+        ):
+            raise ValueError("a NUL character (or = in a variable's name) cannot be handed to a process")
+        return value
+
     @field_validator("files", "tests")
     @classmethod
     def _inside(cls, files: dict[str, str]) -> dict[str, str]:

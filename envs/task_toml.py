@@ -82,6 +82,8 @@ class TomlTable:
     def string(self, key: str, default: str = "") -> str:
         """A string."""
         value = self._get(key, str, "a string", default)
+        if "\0" in value:
+            self.wrong(key, "holds a NUL character")
         return value if isinstance(value, str) else default
 
     def seconds(self, key: str) -> float | None:
@@ -98,8 +100,10 @@ class TomlTable:
         """A table of strings."""
         value: dict[str, Any] = self._get(key, dict, "a table of strings", {})
         for name, item in value.items():
-            if not isinstance(item, str):
-                self.file.problem((*self.keys, key, name), f"must be a string, not {_kind(item)}")
+            if not isinstance(item, str) or "\0" in name + item or "=" in name:
+                self.file.problem(
+                    (*self.keys, key, name), f'must be a string (NAME = "value"), not {_kind(item)}'
+                )
         return {name: item for name, item in value.items() if isinstance(item, str)}
 
     def value(self, key: str, types: type | tuple[type, ...], kind: str) -> Any:

@@ -21,7 +21,7 @@ from kernel_pool.text import TextLimits
 from .errors import ToolError
 from .observation import observe
 from .task import Task
-from .trajectory import Observation
+from .trajectory import Observation, storable
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,12 @@ class Tool:
         except ValidationError as error:
             return _wrong(_argument_errors(self, error), context)
         values = {name: getattr(given, name) for name in type(given).model_fields}
+        if halves := [
+            name for name, value in values.items() if isinstance(value, str) and storable(value) != value
+        ]:
+            return _wrong(
+                f"wrong arguments for `{self.name}`:\n`{halves[0]}`: holds half a surrogate pair", context
+            )
         try:
             output = await self.function(context, **values)
         except (ToolError, FileAccessError) as error:

@@ -6,9 +6,9 @@ stands in the messages and nowhere else, so the model and the training data see 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 #: How a branch ended. The last three have no reward: they are missing, never 0.
 Ending = Literal["solved", "failed", "truncated", "policy_error", "infra_error", "cancelled"]
@@ -17,15 +17,48 @@ MISSING: frozenset[str] = frozenset({"policy_error", "infra_error", "cancelled"}
 Role = Literal["system", "user", "assistant", "tool"]
 
 
+#: Arguments nested deeper than this cannot be written to a record, and no tool takes them.
+MAX_DEPTH = 64
+
+
+def storable(text: str) -> str:
+    """Text that can be written as UTF-8: lone surrogates, which JSON allows, become `?`."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _storable_arguments(arguments: Any) -> Any:
+    try:
+        return _walk(arguments, MAX_DEPTH) if isinstance(arguments, dict) else arguments
+    except RecursionError:
+        return None
+
+
+def _walk(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return storable(value)
+    if not isinstance(value, dict | list):
+        return value
+    if depth == 0:
+        raise RecursionError
+    if isinstance(value, list):
+        return [_walk(item, depth - 1) for item in value]
+    return {_walk(key, depth): _walk(item, depth - 1) for key, item in value.items()}
+
+
+#: Text from outside; see `storable`.
+Text = Annotated[str, AfterValidator(storable)]
+Arguments = Annotated[dict[str, Any] | None, BeforeValidator(_storable_arguments)]
+
+
 class ToolCall(BaseModel):
-    """A call the policy made. `arguments` is None when what it wrote was no JSON object; `raw` keeps it."""
+    """A call the policy made. `arguments` is None when what it wrote was no usable JSON object; `raw` keeps it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str
-    name: str
-    arguments: dict[str, Any] | None = None
-    raw: str = ""  #: the argument text as the policy wrote it, when it differs from `arguments`
+    id: Text
+    name: Text
+    arguments: Arguments = None
+    raw: Text = ""  #: the argument text as the policy wrote it, when it differs from `arguments`
 
 
 class TokenRecord(BaseModel):
@@ -45,10 +78,10 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     role: Role
-    content: str = ""
+    content: Text = ""
     tool_calls: tuple[ToolCall, ...] = ()
-    tool_call_id: str | None = None  #: for role "tool": the call it answers
-    name: str | None = None  #: for role "tool": the tool's name
+    tool_call_id: Text | None = None  #: for role "tool": the call it answers
+    name: Text | None = None  #: for role "tool": the tool's name
     #: opaque blocks a provider needs back verbatim on the next turn (thinking signatures and the like)
     provider: dict[str, Any] | None = None
 
@@ -106,7 +139,7 @@ class Step(BaseModel):
     message: int  #: index of the assistant message in `Trajectory.messages`
     call: int  #: index of the call within that message
     result: int  #: index of the tool message in `Trajectory.messages`
-    tool: str
+    tool: Text
     observation: Observation
     started_s: float  #: seconds since the episode began
     seconds: float  #: wall time of the tool
@@ -141,7 +174,7 @@ class Trajectory(BaseModel):
     steps: list[Step] = Field(default_factory=list)
     prefix_steps: int = 0  #: how many of `steps` were inherited from the parent branch at the fork
     prefix_messages: int = 0
-    answer: str | None = None  #: what `submit` handed in; None when it was never called
+    answer: Text | None = None  #: what `submit` handed in; None when it was never called
     stop: str = (
         ""  #: why the loop stopped: submitted, stopped, refused, steps, tokens, seconds, cost, error, ...
     )

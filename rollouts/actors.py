@@ -38,11 +38,11 @@ class NodeBound:
 
     def __init__(self, places: int) -> None:
         self._bound = LocalBound(places)
-        self._held: dict[int, tuple[Any, int, float]] = {}
+        self._held: dict[int, tuple[Any, int, int | None]] = {}
         self._next = 0
         self._sweeper = asyncio.get_event_loop().create_task(self._sweep())
 
-    async def acquire(self, pid: int, start: float, timeout_s: float | None) -> int:
+    async def acquire(self, pid: int, start: int | None, timeout_s: float | None) -> int:
         """A place for the process (pid, start time), as a number to give back."""
         token = await self._bound.acquire(timeout_s)
         self._next += 1

@@ -287,7 +287,7 @@ class _Batch:
             task.instruction,
             k=m.retrieve,
             namespace=m.namespace,
-            exclude_task=None if m.own_task else task.digest,
+            exclude_task=None if m.own_task else [task.id, task.digest],
             exclude_run=self._store.run_id,
             floor=m.floor,
         )

@@ -11,7 +11,7 @@ from typing import Any
 from envs.trajectory import Message
 
 from ..governance import Admitted
-from ..jsonl import dump_json
+from ..store import dump_json
 from .exporter import Column, Row
 from .shape import ORIGIN, opening, origin, tools, unwritable
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import ConfigError
-from ..jsonl import dump_json
+from ..store import dump_json
 from .exporter import Column, Row
 
 #: A Parquet row group is written at the first of these.

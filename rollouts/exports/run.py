@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import RunDirError
 from ..governance import Admitted, Gate
-from ..jsonl import write_atomically
-from ..store import RunStore, code_version
-from ..store_index import Entry
+from ..store import Entry, RunStore, code_version, write_atomically
 from .exporter import Exporter, make_exporter
 from .files import RowFile, Written, open_file
 
@@ -81,17 +80,16 @@ def export(
     manifest = _read_manifest(out_dir)
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
-        try:
-            files += (open_file(kind, out_dir / to, exporter.columns) for kind in fmt)
+        with ExitStack() as unfinished:
+            for kind in fmt:
+                files.append(open_file(kind, out_dir / to, exporter.columns))
+                unfinished.callback(files[-1].discard)
             for row in _rows(store, exporter, gate, summary):
                 summary.rows += 1
                 for file in files:
                     file.write(row)
             summary.written = [file.finish() for file in files]
-        except BaseException:
-            for file in files:
-                file.discard()
-            raise
+            unfinished.pop_all()
     except OSError as error:
         raise RunDirError(f"{out_dir}: cannot be written ({error.strerror or error})") from None
     manifest["exports"][to] = {

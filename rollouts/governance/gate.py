@@ -9,8 +9,8 @@ from dataclasses import InitVar, dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
-from ..jsonl import dump_json, without_surrogates
 from ..records import BranchRecord
+from ..store import dump_json, without_surrogates
 from .injection import instruction_like, may_give_orders
 from .redact import Redactor, suspicious
 

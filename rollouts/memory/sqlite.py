@@ -11,7 +11,8 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -91,6 +92,10 @@ class SqliteMemory:
         key = (namespace, lineage.run_id, lineage.rollout_id, lineage.branch_id)
 
         def write() -> bool:
+            with self._begun():
+                return insert()
+
+        def insert() -> bool:
             if self._db.execute(_KNOWN, key).fetchone():
                 return False
             task = self._task(namespace, record.task.digest, record.task.task_id, instruction, terms)
@@ -101,7 +106,7 @@ class SqliteMemory:
             )
             return True
 
-        return self._transaction(write)
+        return self._guard(write)
 
     def retrieve(
         self,
@@ -156,8 +161,7 @@ class SqliteMemory:
         run("PRAGMA busy_timeout = 30000")
         run("PRAGMA journal_mode = WAL")
         run("PRAGMA synchronous = NORMAL")
-        run("BEGIN IMMEDIATE")
-        try:
+        with self._begun():
             version = run("PRAGMA user_version").fetchone()[0]
             tables = run("SELECT count(*) FROM sqlite_master").fetchone()[0]
             if version == 0 and tables == 0:
@@ -169,10 +173,6 @@ class SqliteMemory:
                 raise RunDirError(
                     f"{self.path}: is no memory of this version; move it away or set memory.path"
                 )
-            run("COMMIT")
-        except BaseException:
-            run("ROLLBACK")
-            raise
 
     def _task(self, namespace: str, digest: str, task_id: str, instruction: str, terms: list[str]) -> int:
         """The row of a task, made and indexed when it is new."""
@@ -228,19 +228,16 @@ class SqliteMemory:
         ).fetchone()
         return _memory(row, score) if row else None
 
-    def _transaction(self, work: Callable[[], T]) -> T:
-        def inside() -> T:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                result = work()
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-            return result
-
-        return self._guard(inside)
+    @contextmanager
+    def _begun(self) -> Iterator[None]:
+        """A transaction that has the write lock from its start, so that it never has to be tried again."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
 
     def _guard(self, work: Callable[[], T]) -> T:
         """One user of the connection at a time, and SQLite's errors as ours."""

@@ -131,7 +131,11 @@ class AnthropicPolicy:
         self._refused = set(state["refused"])
 
     def _build(self) -> Any:
-        from anthropic import AsyncAnthropic, Timeout  # half a second to import, and not for other policies
+        from anthropic import (
+            AsyncAnthropic,
+            DefaultAsyncHttpxClient,
+            Timeout,
+        )  # half a second to import, and not for other policies
 
         o = self.options
         key = key_from(o.api_key_env, self.name, needed=o.base_url is None)
@@ -140,6 +144,8 @@ class AnthropicPolicy:
             base_url=o.base_url,
             max_retries=o.max_retries,
             timeout=Timeout(o.timeout_s, connect=min(10.0, o.timeout_s)),
+            # The SDK's own HTTP client would, when dropped with its loop, schedule its closing on another one.
+            http_client=DefaultAsyncHttpxClient(),
         )
 
     def _takes_sampling(self) -> bool:

@@ -111,7 +111,11 @@ class OpenAIPolicy:
         self._refused, self._max_tokens_field = set(state["refused"]), state["field"]
 
     def _build(self) -> Any:
-        from openai import AsyncOpenAI, Timeout  # a second to import, and not for other policies
+        from openai import (
+            AsyncOpenAI,
+            DefaultAsyncHttpxClient,
+            Timeout,
+        )  # a second to import, and not for other policies
 
         o = self.options
         key = key_from(o.api_key_env, self.name, needed=o.base_url is None)
@@ -120,6 +124,8 @@ class OpenAIPolicy:
             base_url=o.base_url,
             max_retries=o.max_retries,
             timeout=Timeout(o.timeout_s, connect=min(10.0, o.timeout_s)),
+            # The SDK's own HTTP client would, when dropped with its loop, schedule its closing on another one.
+            http_client=DefaultAsyncHttpxClient(),
         )
 
     def _sampled(self, sampling: Sampling) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def test_a_hidden_command_is_judged_by_pytest_results_or_by_its_exit_code(
         ),
         ("[agent]\ntimeout_sec = -1\n", 2, "positive"),
         ("[environment]\n\nworkdir = 5\n", 3, "environment.workdir must be a string"),
-        ("[environment.env]\nA = 1\n", 2, "environment.env.A must be a string"),
+        ("[environment.env]\nA = 1\n", 2, "environment.env.A must be a string (NAME"),
         ("environment = 3\n", 1, "environment must be a table"),
         ("[metadata.rollout_fork]\nlangauge = 'c'\n", 2, "did you mean language?"),
         ("[metadata]\nrollout_fork.visible_tests = true\n", 2, "must be a string, not a boolean"),

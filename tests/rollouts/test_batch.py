@@ -156,7 +156,7 @@ async def test_exports_and_report_are_written_when_asked_for(tmp_path: Path) -> 
         assert {".jsonl", ".parquet"} <= files
     page = (tmp_path / "a" / "report.html").read_text()
     assert "adder" in page
-    assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert "://" not in page.replace("http://www.w3.org/2000/svg", "")
 
 
 async def test_an_unwritable_run_directory_stops_cleanly(tmp_path: Path) -> None:

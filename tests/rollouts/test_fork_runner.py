@@ -84,7 +84,7 @@ async def test_leaving_the_loop_early_cancels_the_rest_and_frees_their_kernels(p
         async for _ in branches:
             break
     calls = len(asked)
-    assert pool.stats().live == 0
+    assert pool.stats().leased == 0
     await asyncio.sleep(0.1)
     assert len(asked) == calls
 

@@ -16,9 +16,8 @@ import factories
 import pytest
 
 from rollouts.errors import ConfigError, RunDirError
-from rollouts.jsonl import Appender
 from rollouts.records import BranchRecord, RankingRecord
-from rollouts.store import RunStore
+from rollouts.store import Appender, RunStore
 
 Make = Callable[..., BranchRecord]
 CONFIG = "branches: 4\npolicy:\n  name: mutation\n"
@@ -109,6 +108,15 @@ def test_reading_what_is_no_run_is_one_clear_line(tmp_path: Path) -> None:
         RunStore.open(tmp_path / "nothing")
     with pytest.raises(ConfigError, match="not a run directory"):
         RunStore.open(tmp_path)
+    (tmp_path / "manifest.json").write_text(
+        '{"kind": "rollout-fork/run", "run_id": "r", "schema_version": "v9"}'
+    )
+    with pytest.raises(ConfigError, match="written as v9, this version reads rollout-fork/v1"):
+        RunStore.open(tmp_path)
+    (tmp_path / "manifest.json").write_text("[]")
+    for call in (lambda: RunStore.open(tmp_path), lambda: RunStore.create(tmp_path, CONFIG)):
+        with pytest.raises((ConfigError, RunDirError), match="of something else"):
+            call()
 
 
 def test_a_store_opened_for_reading_cannot_write(

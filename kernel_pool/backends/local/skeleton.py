@@ -100,8 +100,8 @@ def _content() -> dict[str, tuple[int, bytes]]:
         found[name[1:]] = (stat.S_IFLNK | 0o777, target.encode())
     for directory in machine.system_directories():
         found[directory[1:]] = (stat.S_IFDIR | 0o755, b"")
-    for path in list(found):
-        for parent in map(str, Path(path).parents):
+    for name in list(found):
+        for parent in map(str, Path(name).parents):
             if parent != ".":
                 found.setdefault(parent, (stat.S_IFDIR | 0o755, b""))
     return found

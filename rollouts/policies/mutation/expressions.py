@@ -43,6 +43,8 @@ _BINARY: dict[type[ast.operator], tuple[str, list[str]]] = {
     ast.RShift: (">>", ["<<"]),
 }
 
+_PRODUCTS = (ast.Mult, ast.Div, ast.FloorDiv, ast.Mod)
+
 _ATTRIBUTES: list[tuple[str, ...]] = [
     ("append", "extend", "insert"), ("lstrip", "rstrip", "strip"), ("find", "rfind"), ("index", "rindex"),
     ("split", "rsplit", "splitlines"), ("pop", "popleft"), ("append", "appendleft"), ("add", "update"),
@@ -169,7 +171,7 @@ def arithmetic(src: Source, node: ast.AST) -> Iterator[Mutation]:
             cut = src.span(node.left.right)[0]
             if ")" not in src.text[src.span(node.left)[1] : b]:
                 yield put(src, node, f"{src.text[a:cut]}({src.text[cut:b]})", "group")
-        if isinstance(node.op, ast.Mult | ast.Div | ast.FloorDiv | ast.Mod | ast.Pow):
+        if isinstance(node.op, ast.Add | ast.Sub):
             yield from _regroup(src, node)
     elif isinstance(node, ast.AugAssign):
         token, others = _BINARY.get(type(node.op), ("@", []))
@@ -188,14 +190,15 @@ def arithmetic(src: Source, node: ast.AST) -> Iterator[Mutation]:
 
 
 def _regroup(src: Source, node: ast.BinOp) -> Iterator[Mutation]:
-    """`a + b * c` written as `(a + b) * c`, where the product is the right operand of a sum."""
-    parent = src.parents.get(node)
-    if isinstance(parent, ast.BinOp) and parent.right is node and isinstance(parent.op, ast.Add | ast.Sub):
-        begin, cut, end = src.span(parent)[0], src.span(node.left)[1], src.span(node)[1]
-        if not set("()") & set(src.text[src.span(parent.left)[1] : src.span(node)[0]]):
-            yield Mutation(
-                *src.span(parent), f"({src.text[begin:cut]}){src.text[cut:end]}", "group", src.line_of(node)
-            )
+    """`a + b * c` written as `(a + b) * c`."""
+    first = node.right
+    while isinstance(first, ast.BinOp) and isinstance(first.op, _PRODUCTS):
+        first = first.left
+    between_them = src.text[src.span(node.left)[1] : src.span(first)[0]]
+    if first is not node.right and not set("()") & set(between_them):
+        begin, cut, end = src.span(node)[0], src.span(first)[1], src.span(node)[1]
+        code = f"({src.text[begin:cut]}){src.text[cut:end]}"
+        yield Mutation(begin, end, code, "group", src.line_of(node))
 
 
 def constant(src: Source, node: ast.AST) -> Iterator[Mutation]:

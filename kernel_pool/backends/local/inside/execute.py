@@ -4,7 +4,8 @@ When the command's own process has ended, everything else in the kernel is kille
 snapshot sees is at rest.
 """
 
-# ruff: noqa: PTH - descriptors, mount targets and hot paths; pathlib has no words for them
+# Descriptors, mount targets and hot paths: pathlib has no words for them.
+# ruff: noqa: PTH
 from __future__ import annotations
 
 import os

@@ -4,7 +4,8 @@ Links resolve inside the kernel like for any process in it. Only regular files a
 would block, a device or a file of /proc is no content.
 """
 
-# ruff: noqa: PTH - descriptors, mount targets and hot paths; pathlib has no words for them
+# Descriptors, mount targets and hot paths: pathlib has no words for them.
+# ruff: noqa: PTH
 from __future__ import annotations
 
 import errno
@@ -20,6 +21,10 @@ _REASONS = {
     errno.ENAMETOOLONG: ABSENT,
     errno.EISDIR: NOT_A_FILE,
     errno.ENXIO: NOT_A_FILE,
+    errno.EACCES: DENIED,
+    errno.EPERM: DENIED,
+    errno.EROFS: DENIED,
+    errno.ETXTBSY: DENIED,
 }
 
 
@@ -102,4 +107,7 @@ def _open(path: str, flags: int) -> int:
 
 
 def _reason(error: OSError) -> str:
-    return _REASONS.get(error.errno or 0, f"{DENIED} ({error.strerror})")
+    """Why it was refused; what is no refusal (a full disk) is raised again as what it is."""
+    if error.errno not in _REASONS:
+        raise error
+    return _REASONS[error.errno]

@@ -1,6 +1,7 @@
 """PID 1 of a kernel: takes requests from the host one at a time and answers them."""
 
-# ruff: noqa: PTH - descriptors, mount targets and hot paths; pathlib has no words for them
+# Descriptors, mount targets and hot paths: pathlib has no words for them.
+# ruff: noqa: PTH
 from __future__ import annotations
 
 import json

@@ -5,7 +5,8 @@ back-end's state directory at /state. A kernel's root is one overlay (everything
 directory, so that a snapshot of that directory is the whole state) with the same binds laid over it.
 """
 
-# ruff: noqa: PTH - descriptors, mount targets and hot paths; pathlib has no words for them
+# Descriptors, mount targets and hot paths: pathlib has no words for them.
+# ruff: noqa: PTH
 from __future__ import annotations
 
 import fcntl

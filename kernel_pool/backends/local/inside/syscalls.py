@@ -3,7 +3,8 @@
 Everything raises `OSError` with the call's name. `PyDLL` keeps the interpreter lock, which `clone` needs.
 """
 
-# ruff: noqa: PTH - descriptors, mount targets and hot paths; pathlib has no words for them
+# Descriptors, mount targets and hot paths: pathlib has no words for them.
+# ruff: noqa: PTH
 from __future__ import annotations
 
 import ctypes

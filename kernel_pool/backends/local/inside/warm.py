@@ -6,7 +6,8 @@ then put into the state a cold one has when it reaches the module: argv, path, `
 module that a cold start would not have.
 """
 
-# ruff: noqa: PTH - descriptors, mount targets and hot paths; pathlib has no words for them
+# Descriptors, mount targets and hot paths: pathlib has no words for them.
+# ruff: noqa: PTH
 from __future__ import annotations
 
 import os

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Rounding up is (n + size - 1) // size.
+# Only a remainder needs one more page.
 set -euo pipefail
 
 python3 - <<'EOF'
@@ -16,10 +16,10 @@ def replace(name, old, new):
 replace(
     "pagination.py",
     '''\
-        return max(1, (len(self.items) + self.size) // self.size)
+        if rest >= 0:
 ''',
     '''\
-        return max(1, (len(self.items) + self.size - 1) // self.size)
+        if rest > 0:
 ''',
 )
 EOF

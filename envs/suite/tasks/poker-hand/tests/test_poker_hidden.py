@@ -60,6 +60,17 @@ def test_order_of_cards_does_not_matter():
     assert winners(["5C 4S 3H 2D AC", "AD 2C 3S 4H 5D"]) == ["5C 4S 3H 2D AC", "AD 2C 3S 4H 5D"]
 
 
+def test_several_winners_among_many():
+    hands = ["2C 3D 5H 7S 9C", "KC KD 9H 4S 6C", "KH KS 9D 4C 6S", "QC QD 9S 4D 6D"]
+    assert winners(hands) == ["KC KD 9H 4S 6C", "KH KS 9D 4C 6S"]
+
+
+def test_kickers_decide_from_high_to_low():
+    low, high = "AC AD 9H 4S 2C", "AH AS 9D 5C 2D"
+    assert winners([low, high]) == [high]
+    assert winners(["KC QD 9H 4S 3C", "KD QC 9S 4H 2D"]) == ["KC QD 9H 4S 3C"]
+
+
 @pytest.mark.parametrize("text", ["", "2C 2C 3D 4D 5D", "2C 3C 4C 5C", "2X 3C 4C 5C 6C", "10C 3C 4C 5C 6C"])
 def test_no_hand(text):
     with pytest.raises(ValueError):

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Change starts with the largest coin, and a sale ends with no credit.
+# Change starts with the largest coin, and the exact price is enough.
 set -euo pipefail
 
 python3 - <<'EOF'
@@ -25,10 +25,10 @@ replace(
 replace(
     "vending.py",
     '''\
-        self.inserted = self.inserted[1:]
+        if self.credit <= price:
 ''',
     '''\
-        self.inserted = []
+        if self.credit < price:
 ''',
 )
 EOF

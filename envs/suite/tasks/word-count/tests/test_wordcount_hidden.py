@@ -43,3 +43,11 @@ def test_top_limits_and_ties():
 
 def test_average_length_counts_joiners():
     assert average_length("it's") == 4.0
+
+
+def test_ignored_words_may_have_joiners():
+    assert counts("don't stop, don't", ignore={"don't"}) == {"stop": 1}
+
+
+def test_joiner_across_a_line_break():
+    assert words("semi-\nfinal o'\nclock") == ["semi", "final", "o", "clock"]

@@ -16,7 +16,10 @@ class Paginator:
 
     @property
     def pages(self):
-        return max(1, (len(self.items) + self.size) // self.size)
+        full, rest = divmod(len(self.items), self.size)
+        if rest >= 0:
+            full += 1
+        return max(1, full)
 
     def page(self, number):
         if not 1 <= number <= self.pages:

@@ -87,12 +87,12 @@ class VendingMachine:
         price, count = self.products[name]
         if count == 0:
             raise SoldOut(name)
-        if self.credit < price:
+        if self.credit <= price:
             raise NotEnough(f"{price - self.credit} cents missing")
         change = self.store.change(self.credit - price)
         if change is None:
             raise NoChange("exact change only")
         self.store.remove(change)
         self.products[name][1] = count - 1
-        self.inserted = self.inserted[1:]
+        self.inserted = []
         return change

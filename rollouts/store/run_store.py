@@ -8,7 +8,6 @@ rankings.jsonl  attempts.jsonl  events.jsonl  snapshots/  exports/
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -27,10 +26,10 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
-from .errors import ConfigError, RunDirError
+from ..errors import ConfigError, RunDirError
+from ..records import SCHEMA_VERSION, BranchRecord, RankingRecord
+from .index import BranchIndex, Entry, first_reason
 from .jsonl import Appender, Problems, dump_json, read_lines, without_surrogates, write_atomically
-from .records import SCHEMA_VERSION, BranchRecord, RankingRecord
-from .store_index import BranchIndex, Entry, first_reason
 
 KIND = "rollout-fork/run"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -65,7 +64,7 @@ class RunStore:
         (the difference is shown), or when another process is writing to it.
         """
         path = Path(path)
-        if config_yaml is not None and not _is_run(path):
+        if config_yaml is not None and not (path / "manifest.json").exists():
             _make(path, config_yaml, run_id)
         store = cls(path, writable=True, sync=sync)
         try:
@@ -84,9 +83,10 @@ class RunStore:
         path = Path(path)
         if not path.is_dir():
             raise ConfigError(f"{path}: no such run directory")
-        if not _is_run(path):
-            raise ConfigError(f"{path}: is not a run directory (it has no manifest.json of a run)")
-        return cls(path, writable=False, sync=False)
+        try:
+            return cls(path, writable=False, sync=False)
+        except RunDirError as error:
+            raise ConfigError(str(error)) from None
 
     @property
     def run_id(self) -> str:
@@ -266,12 +266,6 @@ def _now() -> str:
     return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
 
 
-def _is_run(path: Path) -> bool:
-    with contextlib.suppress(RunDirError, OSError):
-        return bool(_read_manifest(path))
-    return False
-
-
 def _read_manifest(path: Path) -> dict[str, Any]:
     place = path / "manifest.json"
     try:
@@ -281,7 +275,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise RunDirError(f"{place}: cannot be read ({error})") from None
     if not isinstance(manifest, dict) or manifest.get("kind") != KIND or not manifest.get("run_id"):
-        raise RunDirError(f"{place}: is not the manifest of a run")
+        raise RunDirError(f"{path}: is not a run directory (its manifest.json is of something else)")
     if manifest.get("schema_version") != SCHEMA_VERSION:
         found = manifest.get("schema_version")
         raise RunDirError(f"{place}: written as {found}, this version reads {SCHEMA_VERSION}")

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from .errors import RunDirError
+from ..errors import RunDirError
 
 #: Longer lines are reported and skipped: a record of a branch is some ten kilobytes.
 MAX_LINE = 64 * 1024 * 1024

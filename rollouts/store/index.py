@@ -8,7 +8,7 @@ from typing import BinaryIO, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from .errors import RunDirError
+from ..errors import RunDirError
 from .jsonl import Problems, read_lines
 
 
