@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from .errors import UnsupportedFeature
@@ -17,11 +19,14 @@ class Registry(Generic[T]):
     """Maps a name to "module:Name" and imports that module only when the name is asked for."""
 
     def __init__(self, kind: str, known: Mapping[str, str]) -> None:
+        """`kind` is what messages call an entry, "policy" for instance."""
         self.kind = kind
         self._known = dict(known)
 
     def register(self, name: str, target: str) -> None:
-        """Add an implementation as "module:Name"."""
+        """Add an implementation as "module:Name"; a name that is known is replaced."""
+        if not all(target.partition(":")):
+            raise ValueError(f"{self.kind} {name!r}: {target!r} has to be of the form 'module:Name'")
         self._known[name] = target
 
     def names(self) -> list[str]:
@@ -48,12 +53,16 @@ BACKENDS: Registry[type[Backend]] = Registry(
 
 
 def backend(name: str, **options: Any) -> Backend:
-    """A new back-end. Raises `UnsupportedFeature` for an unknown name or option."""
+    """A new back-end. `state_dir` may be text. Raises `UnsupportedFeature` for an unknown name or option."""
     try:
         cls = BACKENDS.load(name)
     except KeyError as error:
         raise UnsupportedFeature(str(error.args[0])) from None
+    if options.get("state_dir") is not None:
+        options["state_dir"] = Path(options["state_dir"]).expanduser()
     try:
-        return cls(**options)
+        inspect.signature(cls).bind(**options)
     except TypeError as error:
-        raise UnsupportedFeature(f"back-end {name}: {error}") from None
+        known = ", ".join(inspect.signature(cls).parameters)
+        raise UnsupportedFeature(f"back-end {name}: {error}; its options are {known}") from None
+    return cls(**options)

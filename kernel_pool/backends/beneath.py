@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from ..errors import FileAccessError
+from ..errors import FileAccessError, KernelError
 from ..kernel import FileInfo
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -27,6 +27,10 @@ _REASONS = {
     errno.ENAMETOOLONG: FileAccessError.ABSENT,
     errno.EISDIR: FileAccessError.NOT_A_FILE,
     errno.ENXIO: FileAccessError.NOT_A_FILE,
+    errno.EACCES: FileAccessError.DENIED,
+    errno.EPERM: FileAccessError.DENIED,
+    errno.EROFS: FileAccessError.DENIED,
+    errno.ETXTBSY: FileAccessError.DENIED,
 }
 
 
@@ -190,7 +194,8 @@ def _reasons(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = _REASONS.get(error.errno or 0, f"{FileAccessError.DENIED} ({error.strerror})")
-        raise FileAccessError(path, reason) from error
+        if error.errno not in _REASONS:  # no refusal: a full disk, no descriptors left
+            raise KernelError(f"{path}: {error}") from error
+        raise FileAccessError(path, _REASONS[error.errno]) from error
     except ValueError as error:  # a NUL in the path
         raise FileAccessError(path, FileAccessError.ABSENT) from error

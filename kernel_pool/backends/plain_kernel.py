@@ -27,7 +27,7 @@ class Mounted:
     """A directory laid over a path of the kernel."""
 
     target: str  #: relative to the kernel's root
-    hidden: Path  #: what the kernel had there, put aside; may be absent
+    hidden: Path  #: a directory that holds what the kernel had there, at the same path; may be absent
     made: tuple[str, ...]  #: directories made only to hold it
 
 
@@ -101,6 +101,9 @@ class PlainKernel:
             raise ValueError("an empty command")
         async with self._one_at_a_time:
             self._must_be_open()
+            texts = [command] if isinstance(command, str) else [os.fspath(part) for part in command]
+            if not all(map(_can_be_passed, [*texts, cwd or "", *(env or {}), *(env or {}).values()])):
+                return ExecResult(126, b"", b"a command cannot hold NUL or lone surrogates\n", 0.0)
             self.changed = True
             self._stdin.write_bytes(stdin)
             if isinstance(command, str):
@@ -150,13 +153,9 @@ class PlainKernel:
         """Every file of the kernel as a snapshot sees it: without mounts, with what they hide."""
         found, _ = scan(self.root, self._hashes)
         for mount in self._mounted:
-            inside = f"{mount.target}/"
-            found = {p: e for p, e in found.items() if p != mount.target and not p.startswith(inside)}
-            if mount.hidden.is_dir():
-                put_aside, _ = scan(mount.hidden, self._hashes)
-                found |= {
-                    f"{mount.target}/{p}" if p != "." else mount.target: e for p, e in put_aside.items()
-                }
+            kept = {path: entry for path, entry in found.items() if not _at_or_below(path, mount.target)}
+            put_aside = scan(mount.hidden, self._hashes)[0] if mount.hidden.is_dir() else {}
+            found = kept | {p: e for p, e in put_aside.items() if _at_or_below(p, mount.target)}
         for directory in (made for mount in self._mounted for made in reversed(mount.made)):
             if not any(path.startswith(f"{directory}/") for path in found):
                 found.pop(directory, None)
@@ -178,7 +177,7 @@ class PlainKernel:
         with beneath.located(self.root, inside, make=True) as (parent, name):
             place = beneath.where(self.root, parent, name)
             if any(place.is_relative_to(PurePosixPath("/", mount.target)) for mount in self._mounted):
-                raise FileAccessError(path, f"{FileAccessError.DENIED} (a read-only mount)")
+                raise FileAccessError(path, FileAccessError.DENIED)
         beneath.write(self.root, inside, data, mode)
 
     async def _run_shell(
@@ -261,3 +260,15 @@ class PlainKernel:
 
     def _localised(self, text: str) -> str:
         return text.replace(_ROOT_TOKEN, str(self.root)).replace(_ID_TOKEN, self._id)
+
+
+def _at_or_below(path: str, target: str) -> bool:
+    return path == target or path.startswith(f"{target}/")
+
+
+def _can_be_passed(text: str) -> bool:
+    """Whether a program can be given this text at all."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False

@@ -65,7 +65,7 @@ class SubprocessBackend:
                 "nothing is isolated: commands can reach this machine's files, processes and network",
                 "there is no root directory of its own: absolute paths in shell commands mean this machine's; "
                 "$KERNEL_ROOT is where the kernel's / lies, and whole arguments of a sequence are mapped",
-                "read-only mounts are copies without write permission, which does not hold for root",
+                "read-only mounts are copies without write permission: commands can move them away, and root can write",
                 "a process that clears its environment and leaves its session outlives its command",
                 "memory_mb bounds the address space of each process; the number of processes is not bounded",
                 "a fork and a snapshot copy the whole tree",

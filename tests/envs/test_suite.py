@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import asyncio
+import shlex
 import tomllib
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -88,18 +90,21 @@ async def test_a_task_is_broken_as_shipped_and_mended_by_its_solution(task: Task
         assert await visible_tests(kernel, task) == 0
         mended = await kernel.snapshot()
 
-    build = BuildVerifier()
-    before = await build.verify(Submission(task.instruction, shipped, task.tests), pool)
+    before, after = await asyncio.gather(
+        *(
+            BuildVerifier().verify(Submission(task.instruction, state, task.tests), pool)
+            for state in (shipped, mended)
+        )
+    )
     assert before.outcome == "fail", before.log
     assert before.score is not None and before.score < 1
-    after = await build.verify(Submission(task.instruction, mended, task.tests), pool)
     assert after.passed, after.log
 
 
 async def visible_tests(kernel: Kernel, task: Task) -> int | None:
     """The exit code of the task's visible tests: 0 when all pass, 1 when some fail."""
     assert task.visible_tests is not None
-    return (await kernel.run(task.visible_tests)).exit_code
+    return (await kernel.run(shlex.split(task.visible_tests))).exit_code
 
 
 def functions(files: list[Path]) -> dict[str, str]:

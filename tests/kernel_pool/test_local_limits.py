@@ -62,6 +62,18 @@ async def test_output_comes_byte_for_byte_and_while_the_command_runs() -> None:
         assert first_at[0] < result.wall_s - 0.2
 
 
+async def test_a_sink_that_fails_ends_the_kernel_and_not_the_next_answer() -> None:
+    async with kernel() as (_backend, _base, live):
+
+        def sink(_stream: str, _data: bytes) -> None:
+            raise ValueError("the reader is gone")
+
+        with pytest.raises(ValueError, match="reader is gone"):
+            await live.run("echo x", on_output=sink)
+        with pytest.raises(KernelClosed):
+            await live.run("echo y")
+
+
 async def test_a_fork_bomb_runs_into_its_limit_and_leaves_the_kernel_usable() -> None:
     async with kernel() as (_backend, _base, live):
         bomb = (

@@ -158,7 +158,7 @@ async def test_a_program_finds_itself_in_the_same_surroundings(python: list[str]
         ({"pluggy.py": "raise SystemExit(77)\n"}, {}, PYTEST),
         ({"json/__init__.py": "raise SystemExit(77)\n"}, {}, PYTEST),
         ({"pytest.py": "raise SystemExit(77)\n"}, {}, PYTEST),
-        ({"sitecustomize.py": "raise SystemExit(77)\n"}, {"PYTHONPATH": "/app"}, PYTEST),
+        ({"sitecustomize.py": "import os; os._exit(77)\n"}, {"PYTHONPATH": "/app"}, PYTEST),
         ({"evil/x.py": ""}, {"PYTHONPATH": "/app/evil"}, PYTEST),
         ({}, {"PYTHONHASHSEED": "1"}, PYTEST),
         ({"/tmp/bin/python": "#!/bin/sh\nexit 77\n"}, {"PATH": "/tmp/bin:/usr/bin"}, PYTEST),

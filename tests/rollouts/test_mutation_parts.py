@@ -16,6 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from envs.tools import ToolSpec
+from envs.trajectory import Message
 from rollouts.errors import ConfigError
 from rollouts.policies.mutation import (
     DEFAULTS,
@@ -276,3 +278,20 @@ def test_branches_that_would_be_the_same_are_refused_and_unused_settings_are_tol
     with pytest.raises(ConfigError, match="temperature 0"):
         policy.check([Sampling(seed=1, temperature=0), Sampling(seed=2, temperature=0)])
     assert "effort" in policy.check([Sampling(seed=1, effort="high")])[0]
+
+
+async def test_test_runs_are_bounded_where_the_tool_takes_a_bound() -> None:
+    def tools(properties: dict[str, object]) -> list[ToolSpec]:
+        names = ("bash", "read_file", "edit_file", "run_tests", "submit")
+        return [ToolSpec(name, "", {"properties": properties}) for name in names]
+
+    opening = [Message(role="user", content="Mend it.")]
+    for properties, arguments in (({"timeout_s": {}}, {"timeout_s": 20.0}), ({}, {})):
+        reply = await MutationPolicy().act(opening, tools(properties), Sampling(seed=1))
+        assert [call.arguments for call in reply.message.tool_calls] == [arguments]
+
+
+async def test_without_its_tools_the_policy_says_so_and_calls_none() -> None:
+    reply = await MutationPolicy().act([], [ToolSpec("submit", "", {})], Sampling(seed=1))
+    assert (reply.finish, reply.message.tool_calls) == ("stop", ())
+    assert "run_tests" in reply.message.content

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ...errors import BackendUnavailable, KernelClosed
+from ...errors import BackendUnavailable, KernelClosed, KernelStartFailed
 from ...kernel import BaseSpec, Capabilities, Limits, ReadOnlyMount, Snapshot
 from . import base as bases
 from . import machine
@@ -19,6 +19,7 @@ from .archive import load as unpack
 from .archive import write as write_archive
 from .handle import LocalKernel
 from .merge import canonical
+from .skeleton import ensure_skeleton
 from .spawner import Spawner
 from .store import Instance, Store, default_state_dir, remove_tree
 from .tree import Below, Difference, HashCache, digest, scan
@@ -58,6 +59,7 @@ class LocalBackend:
             enforces=frozenset(("wall_s", "memory_mb", "processes", "output_bytes", "file_mb", "open_files")),
             notes=(
                 "memory_mb bounds the address space of each process, and ten times a second the sum of all of them",
+                "the disk space of a kernel is not bounded as a whole, only each file; CPU time is bounded by wall_s",
                 "kernels share the host's Linux kernel: a fault in it is a way out",
                 "renaming a directory that came with the base answers EXDEV; mv copes, `git mv` of one does not",
                 f"tools are this machine's own, read-only: {', '.join(machine.system_directories())}",
@@ -87,8 +89,20 @@ class LocalBackend:
     ) -> LocalKernel:
         """`start`, with the choice of base and writable directory (for building a base, which is neither yet)."""
         read_only.check(mounts)
-        instance, spawner = await self._open()
         about = about or bases.settings(self._store, snapshot.base)
+        instance, spawner = await self._open()
+        return await self._start(instance, spawner, snapshot, about, limits, mounts, upper)
+
+    async def _start(
+        self,
+        instance: Instance,
+        spawner: Spawner,
+        snapshot: Snapshot,
+        about: bases.Settings,
+        limits: Limits | None = None,
+        mounts: Sequence[ReadOnlyMount] = (),
+        upper: Path | None = None,
+    ) -> LocalKernel:
         name = f"{instance.name}-{next(self._numbers)}"
         room = instance.path / "k" / name
         lowers = [*map(self._store.tree, reversed(snapshot.layers)), *about.trees]
@@ -157,10 +171,16 @@ class LocalBackend:
         if self._opening is None:
             self._opening = asyncio.create_task(self._bring_up())
         try:
-            return await asyncio.shield(self._opening)
+            instance, spawner = await asyncio.shield(self._opening)
         except BackendUnavailable:
             self._opening = None
             raise
+        if not spawner.alive:  # it was killed, and every kernel with it: begin anew
+            self._opening = None
+            await spawner.close()
+            await self.in_thread(instance.remove)
+            return await self._open()
+        return instance, spawner
 
     async def _bring_up(self) -> tuple[Instance, Spawner]:
         await self.in_thread(self._store.create)
@@ -168,10 +188,22 @@ class LocalBackend:
         spawner = Spawner(self._store.root, instance.path / "root", warm=self._warm)
         try:
             await spawner.start()
+            await self._probe(instance, spawner)
         except BaseException:
+            await spawner.close()
             await self.in_thread(instance.remove)
             raise
         return instance, spawner
+
+    async def _probe(self, instance: Instance, spawner: Spawner) -> None:
+        """Make one kernel and take it down again: versions and settings promise, only doing it tells."""
+        skeleton = await self.in_thread(ensure_skeleton, self._store)
+        about = bases.Settings(machine.BASE_ENV, "/", (self._store.tree(skeleton),))
+        try:
+            kernel = await self._start(instance, spawner, Snapshot("local", "probe"), about)
+        except KernelStartFailed as error:
+            raise BackendUnavailable(machine.explain(str(error))) from error
+        await kernel.close()
 
 
 def _lay_mounts(

@@ -193,6 +193,9 @@ class LocalKernel:
                     answer: dict[str, Any] = json.loads(payload)
                     return answer
                 take(kind, payload)
-        except (asyncio.IncompleteReadError, ConnectionError, wire.WireError, ValueError) as error:
+        except (asyncio.IncompleteReadError, ConnectionError, wire.WireError, json.JSONDecodeError) as error:
             writer.transport.abort()
             raise KernelClosed(f"kernel {self._name} is gone: {error}") from error
+        except BaseException:
+            writer.transport.abort()  # the caller's sink failed half-way: the rest of the answer has no reader
+            raise

@@ -22,6 +22,7 @@ _READY_S = 60.0
 _BOOT = """\
 import sys
 del sys.path[0]
+import runpy
 served = []
 for name in filter(None, sys.argv[3].split(",")):
     try:
@@ -99,6 +100,11 @@ class Spawner:
             return {"failed": self._process.stderr.read().decode(errors="replace")[-2000:]}
         reply: dict[str, Any] = json.loads(answer)
         return reply
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still make kernels."""
+        return self._control is not None
 
     def spawn(self, kernel: str, plan: Mapping[str, Any]) -> tuple[socket.socket, asyncio.Event]:
         """Ask for a kernel: our end of its socket, and an event that is set once its last process is gone."""

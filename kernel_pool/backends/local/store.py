@@ -16,6 +16,7 @@ import os
 import shutil
 import stat
 import subprocess
+import time
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +26,7 @@ from ...errors import BackendUnavailable, KernelError, SnapshotMissing
 from .machine import kernel_ids
 from .tree import Difference, Entry, open_for_copy
 
+_HALF_BUILT_S = 24 * 3600.0  # after this long, what lies in tmp/ is nobody's any more
 FORMAT = 1  # part of every base's key: raise it when the layout of layers changes
 
 
@@ -262,3 +264,6 @@ def _sweep(store: Store) -> None:
             remove_tree(path)
         finally:
             os.close(fd)
+    for path in (store.root / "tmp").iterdir():
+        if path.lstat().st_mtime < time.time() - _HALF_BUILT_S:
+            remove_tree(path)

@@ -11,6 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
+
 from envs.tools import ToolSpec
 from envs.trajectory import Message, ToolCall
 
@@ -18,8 +20,9 @@ from ...errors import ConfigError
 from ...records import Sampling
 from ..policy import PolicyReply
 from . import candidates, edits, spectrum, weights
-from .history import SLICE, SLICES, State, fingerprint, replay
+from .history import SLICE, SLICES, Start, State, fingerprint, replay
 from .source import Mutation
+from .weights import vector
 
 NEEDED = ("run_tests", "bash", "read_file", "edit_file", "submit")
 FILES = 3  #: sources that are read and changed, the most suspicious ones
@@ -60,7 +63,7 @@ class MutationPolicy:
             raise ConfigError(f"mutation policy: tries is {tries!r}, must be a number of edits, 0 or more")
         if not isinstance(temperature, int | float) or not 0 <= temperature < math.inf:
             raise ConfigError(f"mutation policy: temperature is {temperature!r}, must be 0 or more")
-        self._weights = _vector(weights)
+        self._weights = vector(weights)
         self.tries = tries
         self.temperature = float(temperature)
 
@@ -136,7 +139,7 @@ class MutationPolicy:
             return _Move("Run the visible tests.", (("run_tests", {}),))
         if state.best.green:
             if state.kept:
-                return _submit(f"All visible tests pass after {state.kept} edit(s).", state)
+                return _submit(f"All visible tests pass now; edits tried: {state.tries}.", state)
             return _submit("The visible tests pass on the code as it is; nothing was changed.", state)
         if not state.located:
             command = spectrum.command(state.best.files)
@@ -151,65 +154,71 @@ class MutationPolicy:
         """Draw the next edit, or hand in when there is none left."""
         if state.tries >= self.tries:
             return _submit(_left_failing(state, f"{state.tries} edits were tried"), state)
-        found = state.spectrum or spectrum.Spectrum()
-        files = {path: state.base[path] for path in _paths(state) if path in state.base}
-        pool = candidates.pool(files, found, _mentions(state, files))
-        tried = pool.tried(list(state.tried))
-        if len(tried) >= len(pool.edits):
+        options = _options(state)
+        if not options.edits:
             return _submit(_left_failing(state, "no edit is left to try"), state)
-        features = pool.features(tried)
-        features_left, left = _without(features, tried)
-        log_p, p = weights.probabilities(features_left, self._weights, temperature)
+        log_p, p = weights.probabilities(options.features, self._weights, temperature)
         rng = Random(sha256(f"{seed}:{fingerprint(messages)}".encode()).digest())
         drawn = weights.draw(p, rng)
-        index = left[drawn]
-        path, edit = pool.paths[index], pool.edits[index]
+        start, path, edit = options.edits[drawn]
         event = {
             "kind": "choice",
-            "features": weights.named(features_left[drawn]),
-            "mean_features": weights.named(p @ features_left),
+            "features": weights.named(options.features[drawn]),
+            "mean_features": weights.named(p @ options.features),
             "temperature": temperature,
-            "n_candidates": len(left),
+            "n_candidates": len(options.edits),
         }
-        text = files[path]
-        target = text[: edit.start] + edit.new + text[edit.end :]
-        calls = [*_changes(state, path, target), ("run_tests", {})]
+        text = start.files[path]
+        target = {**start.files, path: text[: edit.start] + edit.new + text[edit.end :]}
+        calls = [*_changes(state, target), ("run_tests", {})]
         why = f"Try {state.tries + 1} of {self.tries}: {_told(path, edit, text)}"
         return _Move(why, tuple(calls), float(log_p[drawn]), event)
 
 
-def _vector(given: Mapping[str, float] | str | Path | None) -> weights.Floats:
-    return weights.vector(given)
+@dataclass(frozen=True)
+class _Options:
+    """The edits that have not been tried, each with the state it starts from, and their features."""
+
+    edits: list[tuple[Start, str, Mutation]]
+    features: weights.Floats
 
 
-def _without(features: weights.Floats, tried: Sequence[int]) -> tuple[weights.Floats, list[int]]:
-    gone = set(tried)
-    left = [i for i in range(len(features)) if i not in gone]
-    return features[left], left
+def _options(state: State) -> _Options:
+    edits_left: list[tuple[Start, str, Mutation]] = []
+    rows = [np.zeros((0, len(weights.NAMES)))]
+    for start in state.starts():
+        paths = _paths(start)
+        files = {path: start.files[path] for path in paths if path in start.files}
+        found = start.spectrum or spectrum.Spectrum()
+        pool = candidates.pool(files, found, _mentions(start, files))
+        tried = pool.tried(list(state.tried))
+        gone = set(tried)
+        left = [i for i in range(len(pool.edits)) if i not in gone]
+        features = pool.features(tried)[left]
+        features[:, weights.COLUMN["from_origin"]] = float(start.files != state.base)
+        rows.append(features)
+        edits_left += [(start, pool.paths[i], pool.edits[i]) for i in left]
+    return _Options(edits_left, np.concatenate(rows))
 
 
-def _paths(state: State) -> list[str]:
-    found = state.spectrum.files() if state.spectrum else []
-    named = [path for path, _ in _mentions(state, found)]
-    covered = [
-        path
-        for path in found
-        if state.spectrum
-        and any(state.spectrum.ochiai(path, line) for line in state.spectrum.lines.get(path, ()))
-    ]
+def _paths(start: Start) -> list[str]:
+    """The files to read and to change, the most suspicious first."""
+    found = start.spectrum.files() if start.spectrum else []
+    named = [path for path, _ in _mentions(start, found)]
+    covered = [path for path in found if start.spectrum and start.spectrum.covers(path)]
     return list(dict.fromkeys([*covered, *named, *found]))[:FILES]
 
 
-def _mentions(state: State, known: Sequence[str] | Mapping[str, str]) -> list[tuple[str, int]]:
+def _mentions(start: Start, known: Sequence[str] | Mapping[str, str]) -> list[tuple[str, int]]:
     """`file:line` in the output of the tests, for known files."""
-    found = ((path.removeprefix("./"), int(line)) for path, line in _MENTION.findall(state.tests))
+    found = ((path.removeprefix("./"), int(line)) for path, line in _MENTION.findall(start.tests))
     return list(dict.fromkeys(at for at in found if at[0] in known))[:20]
 
 
 def _reads(state: State) -> list[Call]:
     """The reads that are still needed: whole files first, long ones on in ranges."""
     calls: list[Call] = []
-    for path in _paths(state):
+    for path in _paths(state.starts()[0]):
         start = state.missing(path)
         if start is None:
             continue
@@ -223,21 +232,17 @@ def _reads(state: State) -> list[Call]:
     return calls
 
 
-def _changes(state: State, path: str, target: str) -> list[Call]:
-    """The edits that undo what was tried before and bring `path` to `target`."""
+def _changes(state: State, target: Mapping[str, str]) -> list[Call]:
+    """The edits from the files as they are, an earlier trial in them, to the target."""
     out: list[Call] = []
-    for dirty in state.dirty:
-        if dirty != path:
-            out += _edit_call(dirty, state.current[dirty], state.base[dirty])
-    before = state.current[path]
-    direct = edits.between(before, target)
-    if direct and direct[0].count("\n") > edits.MAX_LINES and path in state.dirty:
-        return [
-            *out,
-            *_edit_call(path, before, state.base[path]),
-            *_edit_call(path, state.base[path], target),
-        ]
-    return [*out, *_edit_call(path, before, target)]
+    for path, after in target.items():
+        before, base = state.current[path], state.base[path]
+        direct = edits.between(before, after)
+        if direct and direct[0].count("\n") > edits.MAX_LINES and before != base != after:
+            out += [*_edit_call(path, before, base), *_edit_call(path, base, after)]
+        else:
+            out += _edit_call(path, before, after)
+    return out
 
 
 def _edit_call(path: str, before: str, after: str) -> list[Call]:
@@ -256,7 +261,7 @@ def _submit(answer: str, state: State) -> _Move:
 def _left_failing(state: State, why: str) -> str:
     failing = state.best.failing if state.best else None
     count = "An unknown number of" if failing is None else str(failing)
-    kept = f" {state.kept} edit(s) that helped were kept." if state.kept else " No edit was kept."
+    kept = " An edit that made some of them pass was kept." if state.kept else " No edit was kept."
     return f"Not solved: {why} and {count} visible test(s) still fail.{kept}"
 
 
@@ -271,7 +276,7 @@ def _with_timeouts(move: _Move, state: State, tools: Sequence[ToolSpec]) -> _Mov
     if "timeout_s" not in spec.parameters.get("properties", {}):
         return move
     took = max((float(s) for s in _SECONDS.findall(state.tests)), default=0.0)
-    bound = 5.0 * math.ceil(max(1.0, 4.0 * took) / 1.0) if state.tests else 20.0
+    bound = 5.0 * math.ceil(max(1.0, 4.0 * took)) if state.tests else 20.0
     calls = tuple(
         (name, {"timeout_s": bound} if name == "run_tests" else arguments) for name, arguments in move.calls
     )

@@ -23,6 +23,15 @@ MAX_LINES = 1600  #: longer files are left alone
 _GAP = re.compile(r"^\[\.\.\. [\d,]+ bytes, [\d,]+ line ends left out; sha256:[0-9a-f]{16} \.\.\.\]$", re.M)
 
 
+@dataclass(frozen=True)
+class Start:
+    """A state of the files that edits can start from, and what is known of its failures."""
+
+    files: dict[str, str]
+    spectrum: Spectrum | None
+    tests: str  #: output of its test run
+
+
 @dataclass
 class State:
     """What is known after the messages so far. `base` is the best state; `current` may hold a trial edit."""
@@ -31,6 +40,7 @@ class State:
     located: bool = False  #: the localisation ran for this base
     spectrum: Spectrum | None = None
     base: dict[str, str] = field(default_factory=dict)
+    origin: Start | None = None  #: where the work began, once an edit was kept
     current: dict[str, str] = field(default_factory=dict)
     unreadable: set[str] = field(default_factory=set)
     slices: dict[str, dict[int, tuple[int, str]]] = field(default_factory=dict)
@@ -51,6 +61,14 @@ class State:
         dirty = self.dirty
         return not dirty or all((path, digest(self.current[path])) in self.tried for path in dirty)
 
+    def starts(self) -> list[Start]:
+        """Where the next edit may start from: the best state, and the one the work began with, because an
+        edit that made some tests pass need not be on the way to the repair."""
+        best = Start(self.base, self.spectrum, self.tests)
+        if self.origin is None:
+            return [best]
+        return [best, Start({**self.base, **self.origin.files}, self.origin.spectrum, self.origin.tests)]
+
     def missing(self, path: str) -> int | None:
         """The first line (from 1) of a long file that has not been read; None: it need not be read on."""
         if path in self.current or path in self.unreadable:
@@ -64,7 +82,7 @@ class State:
     def forget(self) -> None:
         """Somebody else changed things: what was known of files and tests no longer holds."""
         self.best, self.located, self.spectrum = None, False, None
-        self.base, self.current, self.slices = {}, {}, {}
+        self.base, self.current, self.slices, self.origin = {}, {}, {}, None
 
 
 def replay(messages: Sequence[Message]) -> State:
@@ -139,6 +157,7 @@ def _tests(state: State, result: Outcome, text: str) -> None:
     state.tries += 1
     state.tried.update({(path, digest(state.current[path])): None for path in dirty})
     if result.better_than(state.best):
+        state.origin = state.origin or Start(dict(state.base), state.spectrum, state.tests)
         state.best, state.tests = result, text
         state.base = dict(state.current)
         state.located, state.spectrum = False, None

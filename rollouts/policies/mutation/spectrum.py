@@ -46,6 +46,10 @@ class Spectrum:
             return 0.0
         return float(ef / (max(self.failed, 1) * (ef + ep)) ** 0.5)
 
+    def covers(self, path: str) -> bool:
+        """Whether a failing test ran any line of the file."""
+        return any(ef for ef, _ in self.lines.get(path, {}).values())
+
     def files(self) -> list[str]:
         """Paths, the most suspicious first; sources no failing test ran come last."""
         found = {

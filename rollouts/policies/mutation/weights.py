@@ -43,6 +43,7 @@ GENERAL: dict[str, float] = {
     "size": 0.0,  #: log of one plus the characters it changes
     "tried_line": -0.25,  #: log of one plus the tries on that line
     "tried_group": -0.5,  #: log of one plus the tries of that family on that line
+    "from_origin": 0.0,  #: it starts from the first state although a better one was found
 }
 
 #: Weights of the operator families (one-hot features `op:<family>`). All defaults were set by hand and then

@@ -5,19 +5,22 @@ snapshot sees is at rest.
 """
 
 # Descriptors, mount targets and hot paths: pathlib has no words for them.
-# ruff: noqa: PTH
+# ruff: noqa: PTH110, PTH112, PTH113, PTH118, PTH123, PTH208
+
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from . import namespaces, syscalls, wire
+from . import limits, syscalls, wire
 
 _CHUNK = 64 * 1024
 _BACKLOG = 1024 * 1024  # bytes waiting for the host; beyond it the command's output is left in its pipes
@@ -34,8 +37,9 @@ class Job:
     cwd: str
     limits: dict[str, Any]
     stdin: bytes = b""
-    files: dict[int, int] = field(default_factory=dict)  #: descriptor in the child -> descriptor here
-    enter: Callable[[], None] | None = None  #: called in the child instead of exec; must not return
+    limited: bool = False  #: `argv` puts the limits on itself
+    files: tuple[int, ...] = ()  #: descriptors that the child keeps, under the same numbers
+    enter: Callable[[], None] | None = None  #: called in a forked child instead of executing `argv`
 
 
 @dataclass
@@ -48,14 +52,18 @@ class Outcome:
     wall_s: float
 
 
-def memory_file(content: bytes = b"") -> int:
-    """A descriptor of an anonymous file with this content, at its start."""
+def memory_file(content: bytes, number: int | None = None) -> int:
+    """A descriptor of an anonymous file with this content, at its start; at a given number when asked."""
     fd = os.memfd_create("kernel")
     view = memoryview(content)
     while view:
         view = view[os.write(fd, view) :]
     os.lseek(fd, 0, os.SEEK_SET)
-    return fd
+    if number is None:
+        return fd
+    os.dup2(fd, number, inheritable=False)
+    os.close(fd)
+    return number
 
 
 def execute(job: Job, host: socket.socket, wakeup: int) -> Outcome:
@@ -75,12 +83,12 @@ def _spawn(job: Job, host: socket.socket) -> tuple[int, int, int]:
     stdin = memory_file(job.stdin) if job.stdin else os.open("/dev/null", os.O_RDONLY)
     out_r, out_w = os.pipe()
     err_r, err_w = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            _become(job, host, stdin, out_w, err_w)
-        except Exception as error:  # noqa: BLE001 - a child must never go on as a second PID 1
-            _give_up(f"{job.argv[0]}: {error}", 126)
+    if job.enter is None:
+        child = _execute(job, (stdin, out_w, err_w))
+    else:
+        child = os.fork()
+        if child == 0:  # no `finally` may lie around this: the child unwinds the stack on its way
+            _become(job, job.enter, host, (stdin, out_w, err_w))
     for fd in (stdin, out_w, err_w):
         os.close(fd)
     os.set_blocking(out_r, False)
@@ -88,36 +96,73 @@ def _spawn(job: Job, host: socket.socket) -> tuple[int, int, int]:
     return out_r, err_r, child
 
 
-def _become(job: Job, host: socket.socket, stdin: int, out: int, err: int) -> None:
-    """In the child: take on the command's surroundings and become it."""
-    os.setsid()
-    for target, source in {0: stdin, 1: out, 2: err, **job.files}.items():
-        os.dup2(source, target)
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+def _execute(job: Job, streams: tuple[int, int, int]) -> int:
+    """Start the program without copying this process (vfork); what cannot start is told on its stderr."""
+    stdin, out, err = streams
+    argv = job.argv
     try:
+        if not job.limited:
+            argv = limits.wrapped(_found(job), job.limits) or []
+        process = subprocess.Popen(
+            argv or job.argv,
+            preexec_fn=None if argv else lambda: limits.apply(job.limits),  # noqa: PLW1509 - one thread
+            env=job.env,
+            cwd=job.cwd,
+            stdin=stdin,
+            stdout=out,
+            stderr=err,
+            pass_fds=job.files,
+            start_new_session=True,
+        )
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        return _excuse(job, error, err)
+    process.returncode = 0  # it is reaped here, with all others
+    return process.pid
+
+
+def _found(job: Job) -> list[str]:
+    """argv, once it is known that there is such a program and such a directory."""
+    if not os.path.isdir(job.cwd):
+        raise NotADirectoryError(errno.ENOTDIR, "no such directory", job.cwd)
+    name = job.argv[0]
+    places = [name] if "/" in name else [os.path.join(d, name) for d in job.env.get("PATH", "").split(":")]
+    relative = [os.path.join(job.cwd, place) for place in places]
+    if any(os.path.isfile(place) and os.access(place, os.X_OK) for place in relative):
+        return job.argv
+    if any(os.path.exists(place) for place in relative):
+        raise PermissionError(errno.EACCES, "permission denied", name)
+    raise FileNotFoundError(errno.ENOENT, "command not found", name)
+
+
+def _excuse(job: Job, error: Exception, err: int) -> int:
+    """A child in place of the one that could not be started: it says why and exits like a shell would."""
+    absent = isinstance(error, FileNotFoundError)
+    about = getattr(error, "filename", None) or job.argv[0]
+    message = f"{about}: {getattr(error, 'strerror', None) or error}\n".encode("utf-8", "surrogateescape")
+    child = os.fork()
+    if child == 0:
+        os.write(err, message)
+        os._exit(127 if absent else 126)
+    return child
+
+
+def _become(job: Job, enter: Callable[[], None], host: socket.socket, streams: tuple[int, int, int]) -> None:
+    """In a forked child: take on the command's surroundings and go on as what `enter` says."""
+    try:
+        os.setsid()
+        for target, source in enumerate(streams):
+            os.dup2(source, target)
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.chdir(job.cwd)
-    except OSError as error:
-        _give_up(f"{job.cwd}: {error.strerror}", 126)
-    namespaces.apply_limits(job.limits)
-    if job.enter is not None:
+        limits.apply(job.limits)
         host.detach()
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         syscalls.set_dumpable(True)
-        job.enter()
-    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them; programs expect the default
-        signal.signal(ignored, signal.SIG_DFL)
-    try:
-        os.execvpe(job.argv[0], job.argv, job.env)
-    except FileNotFoundError:
-        _give_up(f"{job.argv[0]}: command not found", 127)
-    except (OSError, ValueError) as error:
-        _give_up(f"{job.argv[0]}: {error}", 126)
-
-
-def _give_up(message: str, code: int) -> None:
-    os.write(2, message.encode("utf-8", "surrogateescape") + b"\n")
-    os._exit(code)
+    except Exception as error:  # noqa: BLE001 - a child must never go on as a second PID 1
+        os.write(2, f"{job.argv[0]}: {error}\n".encode("utf-8", "surrogateescape"))
+        os._exit(126)
+    enter()
 
 
 class _Run:

@@ -5,7 +5,8 @@ would block, a device or a file of /proc is no content.
 """
 
 # Descriptors, mount targets and hot paths: pathlib has no words for them.
-# ruff: noqa: PTH
+# ruff: noqa: PTH103, PTH116, PTH118, PTH120
+
 from __future__ import annotations
 
 import errno
@@ -17,6 +18,7 @@ ABSENT, NOT_A_FILE, TOO_LARGE, DENIED = "absent", "not a file", "too large", "de
 _REASONS = {
     errno.ENOENT: ABSENT,
     errno.ENOTDIR: ABSENT,
+    errno.EEXIST: ABSENT,  # a directory is wanted where something else is
     errno.ELOOP: ABSENT,
     errno.ENAMETOOLONG: ABSENT,
     errno.EISDIR: NOT_A_FILE,

@@ -1,7 +1,8 @@
 """PID 1 of a kernel: takes requests from the host one at a time and answers them."""
 
 # Descriptors, mount targets and hot paths: pathlib has no words for them.
-# ruff: noqa: PTH
+# ruff: noqa: PTH112
+
 from __future__ import annotations
 
 import json
@@ -11,10 +12,8 @@ import signal
 import socket
 from typing import Any
 
-from . import execute, files, shell, wire
+from . import execute, files, limits, shell, wire
 from .warm import Warm
-
-MAX_BLOB = 1024 * 1024 * 1024  # bytes the host may send with one request
 
 
 def serve(host: socket.socket, warm: Warm) -> None:
@@ -45,9 +44,17 @@ class Init:
                 answer = self._answer(request, blob)
             except files.Refused as refusal:
                 answer = {"refused": str(refusal)}
+            except ValueError as error:  # NUL or a lone surrogate, which no path and no argument can hold
+                answer = self._cannot_be_passed(request["op"], error)
             except OSError as error:  # out of memory, descriptors or processes: the host hears of it
                 answer = {"error": str(error)}
             self._host.sendall(wire.message(wire.RESULT, answer))
+
+    def _cannot_be_passed(self, operation: str, error: ValueError) -> dict[str, Any]:
+        if operation != "run":
+            return {"refused": files.ABSENT}
+        self._host.sendall(wire.frame(wire.STDERR, f"{error}\n".encode("utf-8", "backslashreplace")))
+        return {"ended": "exited", "exit_code": 126, "signal": None, "wall_s": 0.0}
 
     def _take_blob(self, size: int) -> bytes:
         parts = bytearray()
@@ -96,7 +103,9 @@ class Init:
         return {**vars(outcome), "warm": enter is not None}
 
     def _run_shell(self, command: str, request: dict[str, Any], stdin: bytes) -> dict[str, Any]:
-        argv, long_command = shell.arguments(command)
+        if "\0" in "".join((command, request["cwd"] or "", *request["env"], *request["env"].values())):
+            raise ValueError("embedded null byte")  # bash would silently leave it out
+        argv, long_command = shell.arguments(command, limits.shell_command(request["limits"]))
         learn = self._pristine is None
         cwd = None if request["cwd"] is None else self._path(request["cwd"])
         text = shell.prologue(env=request["env"], cwd=cwd, restore=bool(self._state), learn_pristine=learn)
@@ -109,16 +118,16 @@ class Init:
         }
         if learn:
             content |= {shell.SAVE_PRISTINE_FD: shell.SAVE_PRISTINE_TEXT, shell.PRISTINE_FD: b""}
-        opened = {number: execute.memory_file(data) for number, data in content.items()}
+        opened = tuple(execute.memory_file(data, number) for number, data in content.items())
         start = self._workdir if os.path.isdir(self._workdir) else "/"
         try:
-            job = execute.Job(argv, self._env, start, request["limits"], stdin, files=opened)
+            job = execute.Job(argv, self._env, start, request["limits"], stdin, limited=True, files=opened)
             outcome = execute.execute(job, self._host, self._wakeup)
             if learn:
-                self._pristine = shell.canonical_state(_content(opened[shell.PRISTINE_FD]))
-            kept = self._keep_state(_content(opened[shell.STATE_FD]), request["env"])
+                self._pristine = shell.canonical_state(_content(shell.PRISTINE_FD))
+            kept = self._keep_state(_content(shell.STATE_FD), request["env"])
         finally:
-            for fd in opened.values():
+            for fd in opened:
                 os.close(fd)
         return {**vars(outcome), "state": self._state.decode(), "state_kept": kept}
 

@@ -6,12 +6,12 @@ directory, so that a snapshot of that directory is the whole state) with the sam
 """
 
 # Descriptors, mount targets and hot paths: pathlib has no words for them.
-# ruff: noqa: PTH
+# ruff: noqa: PTH102, PTH103, PTH211
+
 from __future__ import annotations
 
 import fcntl
 import os
-import resource
 import socket
 import struct
 from dataclasses import dataclass
@@ -90,8 +90,12 @@ def write_id_maps(outer_uid: int, outer_gid: int) -> None:
         ("uid_map", f"0 {outer_uid} 1"),
         ("gid_map", f"0 {outer_gid} 1"),
     ):
-        Path("/proc/self", name).write_text(text)
+        fd = os.open(f"/proc/self/{name}", os.O_WRONLY)
+        os.write(fd, text.encode())
+        os.close(fd)
 
+
+_FILTER = seccomp.program()
 
 KERNEL_NAMESPACES = (
     syscalls.CLONE_NEWUSER
@@ -117,7 +121,7 @@ def enter_kernel(plan: KernelPlan, uid: int, gid: int) -> None:
         os.dup2(null, fd)
     os.close(null)
     syscalls.drop_capabilities()
-    syscalls.install_filter(seccomp.program())
+    syscalls.install_filter(_FILTER)
     syscalls.set_dumpable(False)
     syscalls.die_with_parent()
 
@@ -169,18 +173,3 @@ def _settle_proc() -> None:
         pass  # per-namespace since Linux 6.14; before, it is the host's and refuses. RLIMIT_NPROC still holds.
     flags = syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY
     syscalls.mount("none", "/proc", None, flags | syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
-
-
-def apply_limits(limits: dict[str, int]) -> None:
-    """Set the resource limits of one command on the calling process, hard and soft."""
-    mib = 1024 * 1024
-    for what, amount in (
-        (resource.RLIMIT_AS, limits["memory_mb"] * mib),
-        (resource.RLIMIT_NPROC, limits["processes"] + 1),  # + PID 1
-        (resource.RLIMIT_FSIZE, limits["file_mb"] * mib),
-        (resource.RLIMIT_NOFILE, limits["open_files"]),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        hard = resource.getrlimit(what)[1]
-        bounded = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
-        resource.setrlimit(what, (bounded, bounded))

@@ -3,8 +3,6 @@
 Everything raises `OSError` with the call's name. `PyDLL` keeps the interpreter lock, which `clone` needs.
 """
 
-# Descriptors, mount targets and hot paths: pathlib has no words for them.
-# ruff: noqa: PTH
 from __future__ import annotations
 
 import ctypes
@@ -51,6 +49,7 @@ _NUMBERS = {
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+_libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 
 
 def supported_machine() -> bool:
@@ -129,7 +128,7 @@ def pivot_to(new_root: str) -> None:
 
 
 def _prctl(option: int, value: int) -> None:
-    _check(_libc.prctl(option, *map(ctypes.c_ulong, (value, 0, 0, 0))), f"prctl {option}")
+    _check(_libc.prctl(option, value, 0, 0, 0), f"prctl {option}")
 
 
 def die_with_parent() -> None:
@@ -144,17 +143,9 @@ def set_dumpable(on: bool) -> None:
 
 def drop_capabilities() -> None:
     """Give up every capability for good: bounding set, permitted, effective, inheritable; no new privileges."""
-    last = 63
-    try:
-        with open("/proc/sys/kernel/cap_last_cap") as file:
-            last = int(file.read())
-    except (OSError, ValueError):
-        pass  # /proc may lack it: the loop below stops at the first capability the kernel does not know
-    for capability in range(last + 1):
-        try:
-            _prctl(_PR_CAPBSET_DROP, capability)
-        except OSError:
-            break
+    for capability in range(64):
+        if _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) < 0:
+            break  # past the last one this kernel knows
     header = struct.pack("Ii", 0x20080522, 0)
     _syscall("capset", header, struct.pack("6I", 0, 0, 0, 0, 0, 0))
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)

@@ -7,15 +7,19 @@ module that a cold start would not have.
 """
 
 # Descriptors, mount targets and hot paths: pathlib has no words for them.
-# ruff: noqa: PTH
+# ruff: noqa: PTH110, PTH118, PTH120, PTH208
+
 from __future__ import annotations
 
+import builtins
+import importlib.machinery
 import os
 import runpy
 import sys
 import types
 from collections.abc import Callable, Iterable, Sequence
 
+_SUFFIXES = tuple(importlib.machinery.all_suffixes())
 _SENSITIVE = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC_", "GLIBC_")
 
 
@@ -93,27 +97,36 @@ class Warm:
         return os.path.lexists(os.path.join(env.get("HOME", "/"), ".local", "lib", version))
 
     def _shadowed(self, cwd: str) -> bool:
+        """Whether the directory, which comes first on the path, holds a module of a name already imported."""
         try:
             names = os.listdir(cwd)
         except OSError:
             return True
-        return any(name.partition(".")[0] in self._tops for name in names)
+        for name in names:
+            top = name.partition(".")[0]
+            if top not in self._tops:
+                continue
+            if any(name == top + suffix for suffix in _SUFFIXES):
+                return True
+            if any(os.path.lexists(os.path.join(cwd, name, "__init__" + suffix)) for suffix in _SUFFIXES):
+                return True
+        return False
 
     def _settle(self, executable: str, argv: list[str], env: dict[str, str], first_path: str | None) -> None:
+        flags = sys.flags if first_path is not None else _with_safe_path()
         for name in [name for name in sys.modules if name not in self._known]:
             del sys.modules[name]
         absent = {entry for entry in self._gone_if_absent if not os.path.exists(entry)}
         sys.path[:] = [entry for entry in self._path if entry not in absent]
         if first_path is not None:
             sys.path.insert(0, first_path)
-        else:
-            sys.__dict__["flags"] = _with_safe_path()
+        sys.__dict__["flags"] = flags
         sys.orig_argv = argv
         sys.executable = executable
         os.environ.clear()
         os.environ.update(env)
         main = types.ModuleType("__main__")
-        main.__dict__["__builtins__"] = __builtins__
+        main.__dict__.update(__builtins__=builtins, __annotations__={})
         sys.modules["__main__"] = main
 
 
@@ -143,6 +156,6 @@ def _run_as_main(module: str) -> None:
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException as error:  # noqa: BLE001 - the top of an interpreter
-        traceback = error.__traceback__
-        sys.excepthook(type(error), error, traceback.tb_next if traceback else None)
+        inner = error.__traceback__.tb_next if error.__traceback__ else None
+        sys.excepthook(type(error), error.with_traceback(inner), inner)
         sys.exit(1)

@@ -20,6 +20,7 @@ from . import init, namespaces, syscalls, wire
 from .warm import Become, Warm
 
 _MESSAGE = 256 * 1024
+_ALL_FDS = os.sysconf("SC_OPEN_MAX")
 
 
 def main(setup: dict[str, Any], served: list[str], known: Iterable[str]) -> Callable[[], None] | None:
@@ -113,7 +114,7 @@ class _Zygote:
         signal.set_wakeup_fd(-1)
         self._control.detach()  # its number is about to mean something else
         os.dup2(fd, 3)
-        os.closerange(4, os.sysconf("SC_OPEN_MAX"))
+        os.closerange(4, _ALL_FDS)
         host = socket.socket(fileno=3)
         host.set_inheritable(False)
         try:
