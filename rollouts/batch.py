@@ -132,7 +132,7 @@ def select_tasks(config: RunConfig) -> TaskSet:
                 near = difflib.get_close_matches(wanted, known, n=1)
                 hint = f"; did you mean {near[0]}?" if near else ""
                 raise ConfigError(f"task_ids: no task {wanted!r} in {config.tasks}{hint}")
-        found = TaskSet([known[name] for name in config.task_ids], found.problems)
+        found = TaskSet(tuple(known[name] for name in config.task_ids), found.problems)
     if not found.tasks:
         why = f": {found.problems[0]}" if found.problems else ""
         raise ConfigError(f"tasks: no usable task in {config.tasks}{why}")

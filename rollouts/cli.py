@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -17,6 +17,9 @@ from kernel_pool import BackendUnavailable, KernelError
 from .config import RunConfig, load_config, parse_config
 from .errors import ConfigError, RolloutError
 from .store import RunStore
+
+if TYPE_CHECKING:
+    from .batch import Progress
 
 app = typer.Typer(
     name="rollouts",
@@ -201,7 +204,7 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
-def _progress() -> object:
+def _progress() -> Progress:
     from .progress import PlainProgress, TerminalProgress
 
     return TerminalProgress() if sys.stderr.isatty() else PlainProgress()

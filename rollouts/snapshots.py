@@ -7,7 +7,7 @@ task's prepared base, `<digest>.json` the rest.
 from __future__ import annotations
 
 import json
-import os
+import uuid
 from pathlib import Path
 
 from kernel_pool import Backend, KernelError, Snapshot
@@ -29,7 +29,7 @@ class SnapshotArchive:
         """Store a state; False when it could not be exported. Raises `RunDirError` when the disk refuses."""
         if self.has(snapshot.digest):
             return True
-        part = self.directory / f".{snapshot.digest}.{os.getpid()}.part"
+        part = self.directory / f".{snapshot.digest}.{uuid.uuid4().hex}.part"
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             await backend.export(snapshot, part)

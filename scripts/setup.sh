@@ -16,7 +16,7 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 find_python() {
     for candidate in "${PYTHON:-}" python3.11 python3.12 python3.13 python3; do
         [ -n "$candidate" ] || continue
-        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then
+        if "$candidate" -I -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then
             command -v "$candidate"
             return 0
         fi
@@ -29,7 +29,7 @@ missing_packages() {
     local missing=()
     local python
     if python=$(find_python); then
-        "$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=("python3-venv")
+        "$python" -I -c 'import ensurepip, venv' 2>/dev/null || missing+=("python3-venv")
     else
         missing+=("python3.11" "python3.11-venv")
     fi
@@ -58,7 +58,7 @@ python=$(find_python) || { say "no Python 3.11 to 3.13 found; install python3.11
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 say "making $venv with $("$python" --version) (about a minute, once)"
-if ! { "$python" -m venv --clear "$venv" &&
+if ! { "$python" -I -m venv --clear "$venv" &&
        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock &&
        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; } >"$log" 2>&1
 then

@@ -91,7 +91,9 @@ async def test_a_task_that_cannot_be_read_is_reported_and_the_others_run(tmp_pat
 
 async def test_what_the_machinery_failed_is_tried_again_and_every_attempt_is_kept(tmp_path: Path) -> None:
     write_task(tmp_path / "tasks")
-    config = parse_config(config_text(tmp_path / "tasks", {"replies": SOLVE, "errors": {0: "overloaded"}}, branches=1))
+    config = parse_config(
+        config_text(tmp_path / "tasks", {"replies": SOLVE, "errors": {0: "overloaded"}}, branches=1)
+    )
     await run_batch(config, tmp_path / "a")
     (record,) = records(tmp_path / "a")
     assert (record.result.ending, record.lineage.attempt) == ("policy_error", 1)
@@ -106,7 +108,11 @@ async def test_what_the_machinery_failed_is_tried_again_and_every_attempt_is_kep
     [
         ({"tasks": "no/such/dir"}, Exception, "no/such/dir"),
         ({"policy": {"name": "mutatoin"}}, ConfigError, "mutation"),
-        ({"policy": {"name": "anthropic", "options": {"model": "claude-opus-5"}}}, EnvironmentLacks, "ANTHROPIC_API_KEY"),
+        (
+            {"policy": {"name": "anthropic", "options": {"model": "claude-opus-5"}}},
+            EnvironmentLacks,
+            "ANTHROPIC_API_KEY",
+        ),
         ({"exports": ["stf"]}, ConfigError, "sft"),
         ({"task_ids": ["ader"]}, ConfigError, "adder"),
         ({"backend": {"name": "subprocess"}}, Exception, "allow_unsandboxed"),
@@ -114,12 +120,16 @@ async def test_what_the_machinery_failed_is_tried_again_and_every_attempt_is_kep
     ],
 )
 async def test_what_is_wrong_with_a_call_is_found_before_anything_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], error: type[Exception], words: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, Any],
+    error: type[Exception],
+    words: str,
 ) -> None:
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
     write_task(tmp_path / "tasks")
     with pytest.raises(error, match=words):
-        await run_batch(parse_config(config_text(tmp_path / "tasks", **settings)), tmp_path / "a")
+        await run_batch(parse_config(config_text(**({"tasks": tmp_path / "tasks"} | settings))), tmp_path / "a")
     assert not (tmp_path / "a").exists()
 
 
@@ -174,7 +184,9 @@ def test_a_batch_on_ray_killed_half_way_is_finished_by_the_same_command(tmp_path
     config.write_text(config_text(tmp_path / "tasks", slow, branches=6, engine={"kind": "ray"}))
     out = tmp_path / "run"
     command = [sys.executable, "-m", "rollouts", "run", str(config), "--out", str(out)]
-    first = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    first = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     deadline = time.monotonic() + 90
     while _lines(out) < 3 and time.monotonic() < deadline and first.poll() is None:
         time.sleep(0.05)
@@ -189,12 +201,19 @@ def test_a_batch_on_ray_killed_half_way_is_finished_by_the_same_command(tmp_path
     assert len(found) == len({r.key for r in found}) == 18
     assert {r.result.ending for r in found} == {"solved"}
     shown = subprocess.run(
-        [sys.executable, "-m", "rollouts", "show", str(out), "--json"], cwd=ROOT, capture_output=True, check=True
+        [sys.executable, "-m", "rollouts", "show", str(out), "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
     )
-    assert json.loads(shown.stdout)["totals"] == {"tasks": 3, "branches": 18, "solved": 18, "failed": 0, "missing": 0}
+    assert json.loads(shown.stdout)["totals"] == {
+        "tasks": 3,
+        "branches": 18,
+        "solved": 18,
+        "failed": 0,
+        "missing": 0,
+    }
 
 
 def _lines(run: Path) -> int:
     return sum(p.read_bytes().count(b"\n") for p in run.glob("branches/*.jsonl"))
-
-

@@ -40,14 +40,14 @@ async def play(pool: KernelPool, task: Task, policy: Any, **settings: Any) -> Br
     policy = policy if hasattr(policy, "act") else ScriptedPolicy.of(policy)
     examples = settings.pop("examples", None)
     verifier = BuildVerifier()
-    runner = BranchRunner(
-        pool, policy, lambda s: verifier.verify(s, pool), BranchSettings(**settings)
-    )
+    runner = BranchRunner(pool, policy, lambda s: verifier.verify(s, pool), BranchSettings(**settings))
     spec = BranchSpec("r", "b000", 0, Sampling(seed=1))
     return await runner.run(task, await pool.prepare(task.base), spec, examples=examples)
 
 
-async def test_a_branch_that_mends_the_program_is_solved_and_fully_recorded(pool: KernelPool, task: Task) -> None:
+async def test_a_branch_that_mends_the_program_is_solved_and_fully_recorded(
+    pool: KernelPool, task: Task
+) -> None:
     record = await play(pool, task, SOLVE)
     result = record.result
     assert (result.ending, result.reward, record.trajectory.stop) == ("solved", 1.0, "submitted")
@@ -66,7 +66,9 @@ async def test_a_branch_that_changes_nothing_has_failed_with_the_share_of_tests_
     assert (record.result.ending, record.result.reward) == ("failed", 0.0)
 
 
-async def test_running_out_of_steps_is_truncated_and_leaves_no_open_call(pool: KernelPool, task: Task) -> None:
+async def test_running_out_of_steps_is_truncated_and_leaves_no_open_call(
+    pool: KernelPool, task: Task
+) -> None:
     several = [{"calls": [call("run_tests"), EDIT, call("run_tests")]}] if False else SOLVE
     record = await play(pool, task, several, budget=BudgetConfig(steps=2))
     assert (record.result.ending, record.trajectory.stop) == ("truncated", "steps")
@@ -76,7 +78,9 @@ async def test_running_out_of_steps_is_truncated_and_leaves_no_open_call(pool: K
     assert calls == answers
 
 
-async def test_a_truncated_branch_is_not_solved_although_its_work_passes(pool: KernelPool, task: Task) -> None:
+async def test_a_truncated_branch_is_not_solved_although_its_work_passes(
+    pool: KernelPool, task: Task
+) -> None:
     record = await play(pool, task, SOLVE, budget=BudgetConfig(steps=3))
     assert record.result.verdict is not None
     assert record.result.verdict.passed
@@ -98,7 +102,9 @@ async def test_a_policy_that_hangs_ends_with_its_budget(pool: KernelPool, task: 
     assert record.trajectory.stop == "seconds"
 
 
-async def test_words_without_a_tool_are_reminded_and_then_end_the_branch(pool: KernelPool, task: Task) -> None:
+async def test_words_without_a_tool_are_reminded_and_then_end_the_branch(
+    pool: KernelPool, task: Task
+) -> None:
     record = await play(pool, task, lambda *_: "I am thinking about it.")
     assert (record.result.ending, record.trajectory.stop) == ("failed", "stopped")
     assert [e["kind"] for e in record.trajectory.events] == ["no_tool_call", "no_tool_call"]
@@ -129,7 +135,9 @@ async def test_unknown_tools_and_bad_arguments_are_told_to_the_policy(pool: Kern
     assert [e["kind"] for e in record.trajectory.events] == ["tool_error", "tool_error"]
 
 
-async def test_long_output_is_shortened_once_for_policy_and_record_alike(pool: KernelPool, task: Task) -> None:
+async def test_long_output_is_shortened_once_for_policy_and_record_alike(
+    pool: KernelPool, task: Task
+) -> None:
     seen: list[str] = []
 
     def script(messages: Any, _: Any) -> Any:
@@ -144,7 +152,9 @@ async def test_long_output_is_shortened_once_for_policy_and_record_alike(pool: K
     assert observation.shortened
 
 
-async def test_examples_stand_in_the_user_turn_and_never_in_the_system_prompt(pool: KernelPool, task: Task) -> None:
+async def test_examples_stand_in_the_user_turn_and_never_in_the_system_prompt(
+    pool: KernelPool, task: Task
+) -> None:
     record = await play(pool, task, FAIL, examples=Examples("EXAMPLE TEXT", ("m1",)))
     system, user = record.trajectory.messages[:2]
     assert "EXAMPLE TEXT" in user.content

@@ -86,7 +86,7 @@ def test_the_report_is_written_and_named(run_dir: Path) -> None:
         (["run", "configs/quickstart.yaml", "--set", "brances=2"], 2, "did you mean branches?"),
         (["run", "configs/quickstart.yaml", "--set", "tasks=nowhere"], 2, "nowhere"),
         (["run", "configs/anthropic.yaml"], 3, "ANTHROPIC_API_KEY"),
-        (["run"], 2, "CONFIG"),
+        (["run"], 2, "config"),
         (["rnu"], 2, "rnu"),
         (["show", "nowhere"], 2, "no such run directory"),
         (["show", "configs"], 2, "not a run directory"),

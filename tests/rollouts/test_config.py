@@ -30,7 +30,7 @@ def test_a_wrong_type_names_the_line_and_what_was_found() -> None:
 
 def test_text_that_is_not_yaml_names_the_line() -> None:
     with pytest.raises(ConfigError, match=r"^x.yaml:2: not valid YAML"):
-        parse_config("branches: 2\npolicy: [\n", origin="x.yaml")
+        parse_config("branches: 2\npolicy: ]\n", origin="x.yaml")
 
 
 def test_a_list_instead_of_settings_is_refused() -> None:

@@ -65,12 +65,18 @@ async def test_a_crash_a_hang_and_an_endless_command_touch_no_sibling(pool: Kern
     def crash(_: int) -> Any:
         raise RuntimeError("boom")
 
-    script = by_branch(b0=crash, b1=[call("bash", command="kill -9 -1; sleep 60", timeout_s=1), *FAIL[1:]], b2=SOLVE)
-    records = await collect(ForkRunner(pool, ScriptedPolicy.of(script), BuildVerifier()), task, Independent(3))
+    script = by_branch(
+        b0=crash, b1=[call("bash", command="kill -9 -1; sleep 60", timeout_s=1), *FAIL[1:]], b2=SOLVE
+    )
+    records = await collect(
+        ForkRunner(pool, ScriptedPolicy.of(script), BuildVerifier()), task, Independent(3)
+    )
     assert sorted(r.result.ending for r in records) == ["failed", "infra_error", "solved"]
 
 
-async def test_leaving_the_loop_early_cancels_the_rest_and_frees_their_kernels(pool: KernelPool, task: Task) -> None:
+async def test_leaving_the_loop_early_cancels_the_rest_and_frees_their_kernels(
+    pool: KernelPool, task: Task
+) -> None:
     asked: list[int] = []
 
     async def slow(messages: Any, _: Any) -> Any:
@@ -90,7 +96,11 @@ async def test_leaving_the_loop_early_cancels_the_rest_and_frees_their_kernels(p
 
 
 async def test_siblings_never_see_each_others_files(pool: KernelPool, task: Task) -> None:
-    look = [call("bash", command="echo mine > mark; ls /app"), call("bash", command="cat mark other 2>&1"), call("submit")]
+    look = [
+        call("bash", command="echo mine > mark; ls /app"),
+        call("bash", command="cat mark other 2>&1"),
+        call("submit"),
+    ]
     records = await collect(ForkRunner(pool, ScriptedPolicy.of(look), BuildVerifier()), task, Independent(3))
     for record in records:
         assert "No such file" in record.trajectory.steps[1].observation.text
@@ -99,7 +109,11 @@ async def test_siblings_never_see_each_others_files(pool: KernelPool, task: Task
 async def test_a_branch_forked_at_a_step_has_that_steps_files_shell_and_messages(
     pool: KernelPool, task: Task, tmp_path: Path
 ) -> None:
-    first = [call("bash", command="cd tests; export SEEN=yes; f() { echo fun; }; echo one > ../one"), EDIT, *FAIL]
+    first = [
+        call("bash", command="cd tests; export SEEN=yes; f() { echo fun; }; echo one > ../one"),
+        EDIT,
+        *FAIL,
+    ]
     archive = SnapshotArchive(tmp_path / "snapshots")
     runner = ForkRunner(pool, ScriptedPolicy.of(first), BuildVerifier(), BranchSettings(), archive)
     parent = (await collect(runner, task, Independent(1)))[0]
@@ -110,7 +124,9 @@ async def test_a_branch_forked_at_a_step_has_that_steps_files_shell_and_messages
 
     def go_on(messages: Any, _: Any) -> Any:
         position = sum(m.role == "assistant" for m in messages)
-        return [None, call("bash", command="pwd; echo $SEEN; f; cat ../one; cat ../calc.py"), call("submit")][position]
+        return [None, call("bash", command="pwd; echo $SEEN; f; cat ../one; cat ../calc.py"), call("submit")][
+            position
+        ]
 
     children = await collect(
         ForkRunner(pool, ScriptedPolicy.of(go_on), BuildVerifier()),

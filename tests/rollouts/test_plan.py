@@ -14,7 +14,9 @@ def node(name: str) -> TreeNode:
 
 
 def test_branches_go_through_the_lists_in_turn() -> None:
-    plan = SamplingPlan(SamplingConfig(temperatures=[0.5, 1.0], prompt_variants={"a": "A", "b": "B", "c": "C"}))
+    plan = SamplingPlan(
+        SamplingConfig(temperatures=[0.5, 1.0], prompt_variants={"a": "A", "b": "B", "c": "C"})
+    )
     samplings = [plan.sampling("t", index) for index in range(4)]
     assert [s.temperature for s in samplings] == [0.5, 1.0, 0.5, 1.0]
     assert [(s.prompt_variant, s.prompt_text) for s in samplings[:3]] == [("a", "A"), ("b", "B"), ("c", "C")]
