@@ -71,6 +71,41 @@ CASES: dict[str, tuple[dict[str, str], list[str]]] = {
         },
         ["-s"],
     ),
+    "what ends with the interpreter": (
+        {
+            "mod.py": "import sys, threading, weakref\n"
+            "class Loud:\n    def __init__(self, n): self.n = n\n    def __del__(self): print('del', self.n)\n"
+            "_private = Loud('private'); public = Loud('public'); ring = Loud('ring'); ring.me = ring\n"
+            "weakref.finalize(public, print, 'finalized')\n"
+            "threading.Thread(target=lambda: (threading.Event().wait(0.2), print('thread'))).start()\n"
+            "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+            "sys.mine = Loud('in sys')\n",
+            "test_o.py": "import mod\n\ndef test_o(): print('ran')\n",
+        },
+        ["-s"],
+    ),
+    "an exit function that breaks": (
+        {"test_w.py": "import atexit\n\natexit.register(lambda: 1 / 0)\n\ndef test_w(): pass\n"},
+        [],
+    ),
+    "a closed standard output": (
+        {"test_v.py": "import sys\n\ndef test_v():\n    sys.__stdout__.close()\n"},
+        ["-s"],
+    ),
+    "exit with a text": (
+        {
+            "conftest.py": "def pytest_unconfigure():\n    raise SystemExit('words')\n",
+            "test_u.py": "def test_u(): pass\n",
+        },
+        [],
+    ),
+    "exit with a number that is too large": (
+        {
+            "conftest.py": "def pytest_unconfigure():\n    raise SystemExit(258)\n",
+            "test_u.py": "def test_u(): pass\n",
+        },
+        [],
+    ),
     "multiprocessing": (
         {
             "test_m.py": "import multiprocessing as mp\n\ndef test_m():\n    with mp.get_context('spawn').Pool(2) as p:\n        assert p.map(abs, [-1, -2]) == [1, 2]\n"

@@ -11,13 +11,19 @@ module that a cold start would not have.
 
 from __future__ import annotations
 
+import atexit
 import builtins
+import contextlib
+import gc
 import importlib.machinery
 import os
 import runpy
 import sys
+import threading
 import types
+import weakref
 from collections.abc import Callable, Iterable, Sequence
+from typing import NoReturn
 
 _SUFFIXES = tuple(importlib.machinery.all_suffixes())
 _SENSITIVE = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC_", "GLIBC_")
@@ -61,7 +67,7 @@ class Warm:
         def enter() -> None:
             self._settle(executable, list(argv), env, None if safe_path else os.path.realpath(cwd))
             sys.argv = ["-m", *arguments]
-            _run_as_main(module)
+            _run_as_main(module, self._known)
 
         def become() -> None:
             raise Become(enter)
@@ -149,13 +155,70 @@ def _with_safe_path() -> object:
     return made
 
 
-def _run_as_main(module: str) -> None:
+def _run_as_main(module: str, shared: frozenset[str]) -> None:
     """What `python -m module` does; an escaping exception is shown without our own frames."""
+    code = 0
     try:
         runpy._run_module_as_main(module)  # type: ignore[attr-defined]
-    except (SystemExit, KeyboardInterrupt):
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise  # the interpreter tells it
+        code = end.code or 0
+    except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - the top of an interpreter
         inner = error.__traceback__.tb_next if error.__traceback__ else None
         sys.excepthook(type(error), error.with_traceback(inner), inner)
-        sys.exit(1)
+        code = 1
+    _leave(code, shared)
+
+
+def _leave(code: int, shared: frozenset[str]) -> NoReturn:
+    """End as an interpreter does (`Py_FinalizeEx`), taking apart only what this command made.
+
+    The shared modules are left to the kernel: to clear them would first copy every page they lie on, which
+    costs as much as a small test run. Streams that cannot be flushed are left to the interpreter's own end.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    if _flush():
+        _unload(shared)
+        if _flush():
+            os._exit(code & 0xFF)
+    sys.exit(code)
+
+
+def _flush() -> bool:
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:
+                stream.flush()
+    except Exception:  # noqa: BLE001 - whatever the program left there: the interpreter's own end reports it
+        return False
+    return True
+
+
+def _unload(shared: frozenset[str]) -> None:
+    """What `finalize_modules` of CPython does, for the modules that are not shared."""
+    for name in ("path", "argv", "ps1", "ps2", "last_type", "last_value", "last_traceback", "meta_path"):
+        if name in sys.__dict__:
+            sys.__dict__[name] = None
+    sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
+    loaded = []
+    for name in [name for name in sys.modules if name not in shared or name == "__main__"]:
+        with contextlib.suppress(TypeError):  # anything can be put there
+            loaded.append(weakref.ref(sys.modules[name]))
+        sys.modules[name] = None  # type: ignore[assignment]
+    gc.collect()
+    for reference in reversed(loaded):
+        module = reference()
+        if isinstance(module, types.ModuleType):
+            _clear(module.__dict__)
+
+
+def _clear(names: dict[str, object]) -> None:
+    """`_PyModule_ClearDict`: private names first, then all others but the builtins."""
+    for private in (True, False):
+        for name in list(names):
+            if name != "__builtins__" and (name[:1] == "_" and name[1:2] != "_") is private:
+                names[name] = None
