@@ -104,11 +104,18 @@ async def edit_file(context: ToolContext, path: str, old: str, new: str) -> Tool
     return ToolOutput(f"edited {path} at line {line}")
 
 
-async def run_tests(context: ToolContext) -> ToolOutput:
-    """Run the task's own visible tests. The first line of the result says how they ended."""
+async def run_tests(
+    context: ToolContext, timeout_s: Annotated[float, Field(gt=0, le=86_400)] | None = None
+) -> ToolOutput:
+    """Run the task's own visible tests. The first line of the result says how they ended.
+
+    Args:
+        timeout_s: Seconds after which the tests are ended, where less than a command's usual time is wanted.
+    """
     command = context.task.visible_tests
     argv = command_argv(command) if command else await _usual_tests(context)
-    return _told(await context.kernel.run(argv, limits=context.limits), context.limits)
+    limits = context.limits.with_wall(min(timeout_s or context.limits.wall_s, context.limits.wall_s))
+    return _told(await context.kernel.run(argv, limits=limits), limits)
 
 
 async def submit(context: ToolContext, answer: str = "") -> ToolOutput:

@@ -276,8 +276,9 @@ class Episode:
         now = time.monotonic()
         trajectory = self.trajectory
         trajectory.answer = self._context.answer
+        marks = {"is_error": True} if seen.is_error else None
         trajectory.messages.append(
-            Message(role="tool", content=seen.text, tool_call_id=call.id, name=call.name)
+            Message(role="tool", content=seen.text, tool_call_id=call.id, name=call.name, provider=marks)
         )
         trajectory.steps.append(
             Step(

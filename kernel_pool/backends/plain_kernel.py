@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import posixpath
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -118,20 +119,24 @@ class PlainKernel:
         """See `Kernel.read`."""
         async with self._one_at_a_time:
             self._must_be_open()
-            return await asyncio.to_thread(beneath.read, self.root, self._inside(path), max_bytes)
+            with _as_asked(path):
+                return await asyncio.to_thread(beneath.read, self.root, self._inside(path), max_bytes)
 
     async def write(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
         """See `Kernel.write`."""
         async with self._one_at_a_time:
             self._must_be_open()
             self.changed = True
-            await asyncio.to_thread(self._write, path, data, mode)
+            with _as_asked(path):
+                await asyncio.to_thread(self._write, path, data, mode)
 
     async def list(self, path: str = ".", *, depth: int = 1, max_entries: int = 10_000) -> list[FileInfo]:
         """See `Kernel.list`."""
         async with self._one_at_a_time:
             self._must_be_open()
-            return await asyncio.to_thread(beneath.listing, self.root, self._inside(path), depth, max_entries)
+            with _as_asked(path):
+                inside = self._inside(path)
+                return await asyncio.to_thread(beneath.listing, self.root, inside, depth, max_entries)
 
     async def snapshot(self) -> Snapshot:
         """See `Kernel.snapshot`."""
@@ -260,6 +265,15 @@ class PlainKernel:
 
     def _localised(self, text: str) -> str:
         return text.replace(_ROOT_TOKEN, str(self.root)).replace(_ID_TOKEN, self._id)
+
+
+@contextlib.contextmanager
+def _as_asked(path: str) -> Iterator[None]:
+    """What went wrong is told of the path that was given, not of where it is on this machine."""
+    try:
+        yield
+    except FileAccessError as error:
+        raise FileAccessError(path, error.reason) from error
 
 
 def _at_or_below(path: str, target: str) -> bool:

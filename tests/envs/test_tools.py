@@ -42,7 +42,7 @@ def test_schemas_come_from_signature_and_docstring(task: Task) -> None:
     assert bash["required"] == ["command"] and bash["additionalProperties"] is False
     assert bash["properties"]["timeout_s"]["default"] == 60.0
     assert bash["properties"]["timeout_s"]["description"].startswith("Seconds after which")
-    assert specs["run_tests"].parameters["properties"] == {}
+    assert list(specs["run_tests"].parameters["properties"]) == ["timeout_s"]
     for spec in specs.values():
         assert spec.description and "Args" not in spec.description
         assert all(about["description"] for about in spec.parameters["properties"].values()), spec.name
@@ -121,6 +121,12 @@ async def test_tests_run_by_pytest_where_there_are_some(hands: Hands) -> None:
 async def test_tests_run_by_make_where_there_are_no_python_ones(hands: Hands) -> None:
     await hands("bash", command="rm test_add.py; printf 'test:\\n\\t@echo made\\n' > Makefile")
     assert (await hands("run_tests")).text == "exit code 0\nmade\n"
+
+
+async def test_tests_that_never_end_are_ended_when_asked_for(hands: Hands) -> None:
+    hands.context.task = replace(hands.context.task, visible_tests="echo begun; sleep 30")
+    seen = await hands("run_tests", timeout_s=0.5)
+    assert (seen.ended, seen.text) == ("timeout", "timed out after 0.5 s\nbegun\n")
 
 
 async def test_a_declared_test_command_is_run_as_declared(hands: Hands) -> None:

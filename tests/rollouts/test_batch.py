@@ -129,7 +129,9 @@ async def test_what_is_wrong_with_a_call_is_found_before_anything_is_written(
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
     write_task(tmp_path / "tasks")
     with pytest.raises(error, match=words):
-        await run_batch(parse_config(config_text(**({"tasks": tmp_path / "tasks"} | settings))), tmp_path / "a")
+        await run_batch(
+            parse_config(config_text(**({"tasks": tmp_path / "tasks"} | settings))), tmp_path / "a"
+        )
     assert not (tmp_path / "a").exists()
 
 

@@ -276,7 +276,7 @@ def _with_timeouts(move: _Move, state: State, tools: Sequence[ToolSpec]) -> _Mov
     if "timeout_s" not in spec.parameters.get("properties", {}):
         return move
     took = max((float(s) for s in _SECONDS.findall(state.tests)), default=0.0)
-    bound = 5.0 * math.ceil(max(1.0, 4.0 * took)) if state.tests else 20.0
+    bound = 4.0 + 2.0 * math.ceil(4.0 * took) if state.tests else 20.0
     calls = tuple(
         (name, {"timeout_s": bound} if name == "run_tests" else arguments) for name, arguments in move.calls
     )

@@ -8,11 +8,12 @@ import threading
 import warnings
 from bisect import bisect_right
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import hints, lines
 from .calls import CALLS
@@ -22,10 +23,13 @@ from .spectrum import Spectrum
 from .statements import STATEMENTS
 from .weights import COLUMN, NAMES, Floats
 
+Ints = NDArray[np.int64]
+
 OPERATORS = (*EXPRESSIONS, *CALLS, *STATEMENTS)
 MAX_CANDIDATES = 4000
 #: Families whose edits can be well-formed and yet no program (`break` outside a loop).
 _COMPILED = frozenset(("jump", "dedent", "indent", "declare", "return", "swap", "delete"))
+_SIMPLE = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Return, ast.Assert, ast.Raise, ast.Delete)
 #: Suspicion of lines about which the tests say nothing.
 UNKNOWN = 0.3
 
@@ -38,6 +42,8 @@ class Pool:
     edits: tuple[Mutation, ...]
     results: dict[tuple[str, str], int]  #: (path, digest of the file after the edit) -> candidate
     static: Floats  #: (candidates, features)
+    line: Ints  #: (candidates,): the number of its line among all lines that have candidates
+    group: Ints  #: (candidates,): the same of its line and family together
 
     def tried(self, results: Sequence[tuple[str, str]]) -> list[int]:
         """Which candidates lead to these (path, digest of the file) pairs."""
@@ -46,13 +52,9 @@ class Pool:
     def features(self, tried: Sequence[int]) -> Floats:
         """All features, with those that count earlier tries filled in."""
         out = self.static.copy()
-        by_line = Counter((self.paths[i], self.edits[i].line) for i in tried)
-        by_group = Counter((self.paths[i], self.edits[i].line, self.edits[i].op) for i in tried)
         if tried:
-            for i, (path, edit) in enumerate(zip(self.paths, self.edits, strict=True)):
-                if (path, edit.line) in by_line:
-                    out[i, COLUMN["tried_line"]] = math.log1p(by_line[path, edit.line])
-                    out[i, COLUMN["tried_group"]] = math.log1p(by_group[path, edit.line, edit.op])
+            for column, ids in (("tried_line", self.line), ("tried_group", self.group)):
+                out[:, COLUMN[column]] = np.log1p(np.bincount(ids[list(tried)], minlength=len(ids)))[ids]
         return out
 
 
@@ -95,7 +97,15 @@ def _build(files: Mapping[str, str], spectrum: Spectrum, mentions: Sequence[tupl
         tuple(edit for _, edit, _ in found),
         results,
         _static(found, spectrum, mentions),
+        _numbered([(path, edit.line) for path, edit, _ in found]),
+        _numbered([(path, edit.line, edit.op) for path, edit, _ in found]),
     )
+
+
+def _numbered(keys: Sequence[Hashable]) -> Ints:
+    """Each key's number, equal keys having the same."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
 
 
 def _suspicion(
@@ -150,10 +160,15 @@ def _mutations(path: str, text: str, suspicion: Mapping[int, float]) -> list[Mut
 
 
 class _Validity:
-    """Whether a mutated file is still a program: only the top-level statement it changes is parsed again."""
+    """Whether a mutated file is still a program, told from as small a part of it as will do.
+
+    An edit inside a statement without a body leaves the rest of the file as it is: that statement alone is
+    parsed again. Of other edits it is the whole top-level statement.
+    """
 
     def __init__(self, source: Source) -> None:
         self.text = source.text
+        self.simple = sorted(source.span(node) for node in ast.walk(source.tree) if isinstance(node, _SIMPLE))
         self.starts: list[int] = []
         self.ends: list[int] = []
         for node in source.tree.body:
@@ -163,11 +178,9 @@ class _Validity:
             self.ends.append(source.starts[node.end_lineno or node.lineno])
 
     def __call__(self, m: Mutation) -> bool:
-        at = bisect_right(self.starts, m.start) - 1
-        if at >= 0 and m.end <= self.ends[at]:
-            start, end = self.starts[at], self.ends[at]
-        else:
-            start, end = 0, len(self.text)
+        start, end = (0, 0) if m.op in _COMPILED else self._statement(m)
+        if start == end:
+            start, end = self._top_level(m)
         code = self.text[start : m.start] + m.new + self.text[m.end : end]
         try:
             if m.op in _COMPILED:
@@ -177,6 +190,19 @@ class _Validity:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return False
         return True
+
+    def _statement(self, m: Mutation) -> tuple[int, int]:
+        """The statement without a body that an edit stays inside of, on one line of its own making."""
+        at = bisect_right(self.simple, (m.start, len(self.text))) - 1
+        if at >= 0 and self.simple[at][0] <= m.start and m.end <= self.simple[at][1] and "\n" not in m.new:
+            return self.simple[at]
+        return 0, 0
+
+    def _top_level(self, m: Mutation) -> tuple[int, int]:
+        at = bisect_right(self.starts, m.start) - 1
+        if at >= 0 and m.end <= self.ends[at]:
+            return self.starts[at], self.ends[at]
+        return 0, len(self.text)
 
 
 def _static(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 _COUNT = re.compile(r"\b(\d+) (failed|passed|errors?|skipped|xfailed|xpassed)\b")
 _SUMMARY = re.compile(r"^=*\s*(\d+ (?:failed|passed|errors?|skipped|xfailed|xpassed|deselected|warnings?)\b.*?)"
@@ -38,6 +39,7 @@ class Outcome:
         return self.failing < other.failing
 
 
+@lru_cache(maxsize=256)
 def parse(text: str) -> Outcome:
     """Read pytest's, unittest's or a plain runner's output with the exit code that the tool reports."""
     files = tuple(dict.fromkeys(_FILE.findall(text)))

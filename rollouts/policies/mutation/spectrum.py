@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,7 @@ def command(paths: Sequence[str]) -> str:
     return f"\"{python}\" -B - {words} <<'{MARK}'\n{_script()}{MARK}"
 
 
+@lru_cache(maxsize=32)
 def parse(text: str) -> Spectrum | None:
     """The tracer's report, or None where there is none. Lines that do not parse are left out."""
     head: dict[str, Any] | None = None
