@@ -1,4 +1,4 @@
-"""Reading tasks: a directory, a directory of them, a JSONL list, or the bundled suite."""
+"""Reading tasks: a directory, a directory of them, a JSONL list, or the bundled suite (or its starter part)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from .task import Task, TaskSet
 from .task_dir import is_task_dir, read_task_dir
 from .task_list import read_task_list
 
-#: The tasks that come with this package.
+#: The tasks that come with this package, and the names of those that a first look takes (`suite:starter`).
 SUITE = Path(__file__).parent / "suite" / "tasks"
+STARTER = Path(__file__).parent / "suite" / "starter.txt"
 
 
 def load_tasks(
@@ -20,11 +21,13 @@ def load_tasks(
 ) -> TaskSet:
     """Read tasks; broken ones are reported in `problems` and left out.
 
-    `path` is "suite" (bundled), a task directory, a directory of task directories, or a JSONL file. `ids`
-    keeps only these, in their order in `path`. `cache` is where a list's inline files are written.
+    `path` is "suite" (bundled), "suite:starter" (24 of them), a task directory, a directory of task
+    directories, or a JSONL file. `ids` keeps only these, in their order in `path`. `cache` is where a list's inline files are written.
     `any_image` accepts base images that only a back-end with images can run. Raises `TaskError` when the
     path is missing, holds no tasks at all, or an id is unknown.
     """
+    if path == "suite:starter":
+        path, ids = "suite", ids or STARTER.read_text(encoding="utf-8").split()
     root = SUITE if path == "suite" else Path(path)
     tasks: dict[str, Task] = {}
     problems: list[TaskProblem] = []

@@ -82,7 +82,11 @@ async def measure(steps: int, branches: int) -> list[dict[str, Any]]:
 
     try:
         return [
-            {"measure": "agent loop, CPU per step (ms)", "value": round(await cpu(loop), 3), "limit": LIMIT_MS},
+            {
+                "measure": "agent loop, CPU per step (ms)",
+                "value": round(await cpu(loop), 3),
+                "limit": LIMIT_MS,
+            },
             {
                 "measure": "whole branches, CPU per step (ms)",
                 "value": round(await cpu(whole), 3),

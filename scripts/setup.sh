@@ -60,7 +60,8 @@ trap 'rm -f "$log"' EXIT
 say "making $venv with $("$python" --version) (about a minute, once)"
 if ! { "$python" -I -m venv --clear "$venv" &&
        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock &&
-       "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; } >"$log" 2>&1
+       "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+           --config-settings editable_mode=compat -e .; } >"$log" 2>&1
 then
     say "installing the dependencies failed; the last lines were:"
     tail -n 15 "$log" >&2

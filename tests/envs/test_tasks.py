@@ -282,3 +282,9 @@ def test_lint_finds_what_would_spoil_a_task(tmp_path: Path) -> None:
     for words in ("told nothing", "same command", "names /tests", "an agent can read it", "has no solve.sh"):
         assert words in told
     assert lint(only(make(tmp_path, "fine"))) == []
+
+
+def test_the_starter_part_of_the_suite_is_24_of_its_tasks_and_can_be_narrowed() -> None:
+    starter = {task.id for task in load_tasks("suite:starter").tasks}
+    assert len(starter) == 24 and starter < {task.id for task in load_tasks("suite").tasks}
+    assert [task.id for task in load_tasks("suite:starter", ["lru-cache"]).tasks] == ["lru-cache"]

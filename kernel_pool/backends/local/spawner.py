@@ -18,8 +18,9 @@ from . import machine
 _READY_S = 60.0
 
 # The interpreter first imports what it shall serve warm, so that it knows what a cold start would have
-# imported; only then its own machinery, from a path that is taken away again. `inspect` looks up once which
-# file each module is from, which the first failing test would do in every run; `gc.freeze` keeps the
+# imported; only then its own machinery, from a path that is taken away again. pytest imports `faulthandler`
+# and `pdb` when it is configured, whatever the options. `inspect` looks up once which file each module is
+# from, which the first failing test would do in every run; `gc.freeze` keeps the
 # collector from touching, and so from copying, what the forked commands share.
 _BOOT = """\
 import sys
@@ -35,7 +36,7 @@ for name in filter(None, sys.argv[3].split(",")):
 if "pytest" in served:
     for name in sys.modules["_pytest.config"].default_plugins:
         __import__("_pytest." + name)
-    import inspect
+    import faulthandler, inspect, pdb
     inspect.getmodule(compile("", "/", "exec"), "/")
 known, path = frozenset(sys.modules), list(sys.path)
 sys.path.insert(0, sys.argv[1])

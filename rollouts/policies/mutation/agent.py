@@ -48,7 +48,8 @@ class MutationPolicy:
     """Runs the visible tests, localises the fault from coverage, and tries edits until the tests pass.
 
     `weights` overrides the feature weights of `weights.DEFAULTS` (a mapping, or the path of a JSON file);
-    `tries` bounds the edits tested in one branch; `temperature` is used where the sampling names none.
+    `tries` bounds the edits tested in one branch (a third of it in other languages than Python, where the
+    edits are blind); `temperature` is used where the sampling names none.
     A reply that chose an edit carries its exact log-probability and an event of kind "choice" from which
     `weights.gradient` computes the score function; every other reply is deterministic (log-probability 0).
     """
@@ -128,6 +129,11 @@ class MutationPolicy:
     async def close(self) -> None:
         """Nothing is held."""
 
+    def _limit(self, state: State) -> int:
+        """The edits to try: a third as many where all that is known of the sources is their text."""
+        python = any(path.endswith(".py") for path in state.base)
+        return self.tries if python else math.ceil(self.tries / 3)
+
     def _temperature(self, sampling: Sampling) -> float:
         return self.temperature if sampling.temperature is None else sampling.temperature
 
@@ -152,7 +158,8 @@ class MutationPolicy:
 
     def _edit(self, state: State, messages: Sequence[Message], seed: int | None, temperature: float) -> _Move:
         """Draw the next edit, or hand in when there is none left."""
-        if state.tries >= self.tries:
+        limit = self._limit(state)
+        if state.tries >= limit:
             return _submit(_left_failing(state, f"{state.tries} edits were tried"), state)
         options = _options(state)
         if not options.edits:
@@ -171,7 +178,7 @@ class MutationPolicy:
         text = start.files[path]
         target = {**start.files, path: text[: edit.start] + edit.new + text[edit.end :]}
         calls = [*_changes(state, target), ("run_tests", {})]
-        why = f"Try {state.tries + 1} of {self.tries}: {_told(path, edit, text)}"
+        why = f"Try {state.tries + 1} of {limit}: {_told(path, edit, text)}"
         return _Move(why, tuple(calls), float(log_p[drawn]), event)
 
 
