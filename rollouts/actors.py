@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from .records import BranchRecord
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 #: Seconds between looks at whether the holders of places are still alive.
@@ -64,10 +65,10 @@ class NodeBound:
 
 
 class RayBound:
-    """The node's bound as a pool sees it."""
+    """The node's bound, an actor found by its name, as a pool sees it."""
 
-    def __init__(self, actor: Any) -> None:
-        self._actor = actor
+    def __init__(self, name: str) -> None:
+        self._actor = ray.get_actor(name)
         self._me = (os.getpid(), process_start(os.getpid()))
 
     async def acquire(self, timeout_s: float | None) -> int:
@@ -96,7 +97,7 @@ class RayBound:
 class VerifierActor:
     """Actor: verifies finished work in fresh forks, away from the process that ran the branch."""
 
-    def __init__(self, config: RunConfig, bound: Any) -> None:
+    def __init__(self, config: RunConfig, bound: str) -> None:
         self._pool = KernelPool(build_backend(config), max_concurrent(config), bound=RayBound(bound))
         self._verifier = build_verifier(config)
 
@@ -113,9 +114,9 @@ class VerifierActor:
 class BranchActor:
     """Actor: carries out branches, several at once on one event loop."""
 
-    def __init__(self, config: RunConfig, run_id: str, run_dir: str, bound: Any, verifier: Any) -> None:
+    def __init__(self, config: RunConfig, run_id: str, run_dir: str, bound: str, verifier: str) -> None:
         async def verify(submission: Submission) -> Verdict:
-            verdict: Verdict = await verifier.verify.remote(submission)
+            verdict: Verdict = await _answer(ray.get_actor(verifier).verify.remote(submission))
             return verdict
 
         self._worker = Worker(config, run_id, Path(run_dir), verify=verify, bound=RayBound(bound))
@@ -159,23 +160,27 @@ class RayExecutor:
         if cpus < 1:
             return
         self._per_node = config.engine.workers or min(cpus, 4)
-        bound = _remote(NodeBound, here, 1000).remote(max_concurrent(config))
-        verifier = _remote(VerifierActor, here, 1000).remote(config, bound)
-        self._others += [bound, verifier]
+        # Actors know one another by name: a handle among the arguments would not survive a restart.
+        unique = f"{run_id}-{uuid.uuid4().hex}"
+        bound, verifier = f"{unique}-bound", f"{unique}-verifier"
+        self._others += [
+            _remote(NodeBound, here, bound).remote(max_concurrent(config)),
+            _remote(VerifierActor, here, verifier).remote(config, bound),
+        ]
         for _ in range(self._per_node):
-            actor = _remote(BranchActor, here, 1000)
+            actor = _remote(BranchActor, here)
             self._actors.append(actor.remote(config, run_id, str(run_dir), bound, verifier))
 
     async def prepare(self, task_id: str) -> str:
         """See `executor.Executor`. The first actor builds it; others of its node find it built."""
-        return str(await self._actors[0].prepare.remote(task_id))
+        return str(await _answer(self._actors[0].prepare.remote(task_id)))
 
     async def run(self, job: BranchJob) -> BranchRecord:
         """On the actor that has least to do."""
         index = min(range(len(self._actors)), key=self._load.__getitem__)
         self._load[index] += 1
         try:
-            record: BranchRecord = await self._actors[index].run.remote(job)
+            record: BranchRecord = await _answer(self._actors[index].run.remote(job))
             return record
         except RayActorError as error:
             task = self._tasks[job.task_id]
@@ -215,11 +220,20 @@ def _nodes() -> list[Mapping[str, Any]]:
     return sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: str(node["NodeID"]))
 
 
-def _remote(cls: type, where: Any, concurrency: int) -> Any:
+def _remote(cls: type, where: Any, name: str | None = None) -> Any:
     """An actor class on a node. CPUs are the sandboxes' to use, so actors themselves reserve none."""
-    return ray.remote(num_cpus=0, max_restarts=-1, max_concurrency=concurrency, scheduling_strategy=where)(
-        cls
-    )
+    options = {"num_cpus": 0, "max_restarts": -1, "max_concurrency": 1000, "scheduling_strategy": where}
+    return ray.remote(**options)(cls).options(name=name)
+
+
+async def _answer(ref: Any) -> Any:
+    """An actor's answer; what it raised is raised here as itself and not as Ray's report of it."""
+    try:
+        return await ref
+    except RayTaskError as error:
+        if isinstance(error.cause, Exception):
+            raise error.cause from None
+        raise
 
 
 async def _settled(ref: Any) -> None:

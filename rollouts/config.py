@@ -108,7 +108,9 @@ class EngineConfig(_Section):
 class RunConfig(_Section):
     """One batch."""
 
-    tasks: str = "suite"  #: "suite" (bundled), "suite:starter", a task directory, a directory of them, a JSONL list
+    tasks: str = (
+        "suite"  #: "suite" (bundled), "suite:starter", a task directory, a directory of them, a JSONL list
+    )
     task_ids: list[str] = Field(default_factory=list)  #: only these; empty: all
     branches: int = Field(default=4, ge=1, le=1024)  #: per task
     seed: int = 0
