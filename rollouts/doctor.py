@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
 import shutil
+import sqlite3
 import sys
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -37,7 +39,7 @@ class Finding:
 
 async def examine(*, clean: bool = False) -> list[Finding]:
     """Look at the interpreter, the tools, the sandbox (its whole contract, for real) and the packages."""
-    findings = [_python(), *_tools(), await _sandbox(), *_packages(), *_keys()]
+    findings = [_python(), *_tools(), await _sandbox(), _memory(), *_packages(), *_keys()]
     if clean:
         removed = reap()
         findings.append(Finding("left-overs", True, f"{removed} removed"))
@@ -80,6 +82,15 @@ async def _sandbox() -> Finding:
         return Finding("sandbox", False, str(error), lacks=True)
     finally:
         await backend.close()
+
+
+def _memory() -> Finding:
+    try:
+        with contextlib.closing(sqlite3.connect(":memory:")) as database:
+            database.execute("CREATE VIRTUAL TABLE texts USING fts5(text)")
+    except sqlite3.OperationalError as error:
+        return Finding("memory", False, f"this Python's SQLite has no full-text search ({error})", lacks=True)
+    return Finding("memory", True, f"SQLite {sqlite3.sqlite_version} with FTS5")
 
 
 def _packages() -> list[Finding]:

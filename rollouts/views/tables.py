@@ -31,17 +31,11 @@ def print_run(store: RunStore, console: Console, *, brief: bool = False) -> None
     run = figures(store)
     if not brief:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in (
-            "task",
-            "difficulty",
-            "branches",
-            "solved",
-            "95 % interval",
-            "winner",
-            "steps",
-            "seconds",
-        ):
-            table.add_column(name, justify="right" if name in ("steps", "seconds") else "left", no_wrap=True)
+        table.add_column("task", no_wrap=True, ratio=1, overflow="ellipsis")
+        for name, least in (("level", 6), ("branches", 8), ("solved", 6), ("95 % int.", 9), ("winner", 6)):
+            table.add_column(name, no_wrap=True, min_width=least)
+        for name in ("steps", "seconds"):
+            table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
         for task in run.tasks:
             table.add_row(*_task_row(task))
         console.print(table)
@@ -127,13 +121,20 @@ def power_words(power: dict[str, Any]) -> str:
 def print_memories(memories: Sequence[Any], total: int, console: Console) -> None:
     """Memory entries, best first."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("relevance", "task", "branch", "key steps"):
-        table.add_column(name)
+    for name, least in (("match", 5), ("task", 20), ("branch", 6), ("steps", 5), ("change", 20)):
+        table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=least)
     for memory in memories:
         relevance = "" if memory.relevance is None else f"{memory.relevance:.2f}"
-        table.add_row(relevance, escape(memory.task_id), memory.branch_id, escape(memory.key_steps[:100]))
+        cells = memory.task_id, memory.branch_id, str(memory.steps), _added(memory.diff)
+        table.add_row(relevance, *map(escape, cells))
     console.print(table)
     console.print(f"{total} entries in this namespace")
+
+
+def _added(diff: str) -> str:
+    """The first line that a diff adds."""
+    lines = (line[1:].strip() for line in diff.splitlines() if line[:1] == "+" and line[:3] != "+++")
+    return next(filter(None, lines), "")[:100]
 
 
 def _task_row(task: TaskLine) -> list[str]:
@@ -146,7 +147,7 @@ def _task_row(task: TaskLine) -> list[str]:
         escape(task.difficulty),
         cells + more,
         f"{task.solved}/{len(counted)}",
-        f"{interval[0]:.0%} to {interval[1]:.0%}" if interval else "–",
+        f"{100 * interval[0]:.0f}–{100 * interval[1]:.0f} %" if interval else "–",
         task.winner or "–",
         f"{sum(b.steps for b in counted) / len(counted):.0f}" if counted else "–",
         f"{sum(b.seconds for b in task.branches):.1f}",
