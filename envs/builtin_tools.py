@@ -74,7 +74,7 @@ async def write_file(context: ToolContext, path: str, content: str) -> ToolOutpu
         path: The file.
         content: Its whole new content.
     """
-    _no_nul(path, "path")
+    _usable(path)
     data = content.encode()
     await context.kernel.write(path, data, mode=await _mode(context, path))
     return ToolOutput(f"wrote {len(data)} bytes to {path}")
@@ -177,8 +177,15 @@ def _told(result: ExecResult, limits: Limits) -> ToolOutput:
 
 
 async def _read(context: ToolContext, path: str) -> bytes:
-    _no_nul(path, "path")
-    return await context.kernel.read(path)
+    _usable(path)
+    try:
+        return await context.kernel.read(path)
+    except FileAccessError as error:
+        if error.reason != FileAccessError.TOO_LARGE:
+            raise
+        raise ToolError(
+            f"{error}; use bash with head, tail, grep or sed to see or change parts of it"
+        ) from None
 
 
 async def _mode(context: ToolContext, path: str) -> int:
@@ -199,6 +206,12 @@ def _matches(data: bytes, piece: bytes) -> int:
         count += 1
         position = data.find(piece, position + 1)
     return count
+
+
+def _usable(path: str) -> None:
+    if not path:
+        raise ToolError("`path` is empty")
+    _no_nul(path, "path")
 
 
 def _no_nul(text: str, what: str) -> None:

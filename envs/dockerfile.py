@@ -11,6 +11,7 @@ import json
 import posixpath
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +37,11 @@ _REFUSED = {
     "ONBUILD": "nothing builds on this image",
 }
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#: Where this machine's own python and pytest are, which stand in for those of a plain image.
+TOOLS = str(Path(sys.executable).parent)
 _VARIABLE = re.compile(r"\\(.)|\$(?:\{(\w+)(?::-([^}]*))?\}|(\w+))|\$")
+_ESCAPE = re.compile(r"^\s*#\s*escape\s*=", re.IGNORECASE)
+_LITERAL = re.compile(r"""(?:^|[\s=])'[^']*\$""")  # a variable in single quotes, which Docker leaves alone
 _HEREDOC = re.compile(r"<<-?[\"']?[A-Za-z_]")
 
 
@@ -75,6 +80,11 @@ class _Reader:
 
     def read(self, text: str) -> Environment:
         seen_from = False
+        if _ESCAPE.match(text):
+            self.out.problems.append(TaskProblem(self.path, 1, "another escape character is not understood"))
+            return self.out
+        if (self.context / ".dockerignore").exists():
+            self.out.notes.append("environment/.dockerignore is not used: COPY takes what it names")
         for line, word, rest in _instructions(text):
             try:
                 if "\0" in rest:
@@ -133,8 +143,10 @@ class _Reader:
             )
 
     def _env(self, rest: str) -> None:
-        for name, value in _pairs(rest):
-            self.out.env[name] = self._expand(value)
+        if _LITERAL.search(rest):
+            raise _Refused("ENV with $ in single quotes is not understood: write \\$ without them")
+        # Docker replaces with the values from before the line, for all of it
+        self.out.env |= {name: self._expand(value) for name, value in _pairs(rest)}
 
     def _run(self, rest: str) -> None:
         if _HEREDOC.search(rest):
@@ -215,7 +227,8 @@ class _Reader:
             name = match[2] or match[4]
             if name is None:
                 raise _Refused(f"the variable in {text!r} is not understood")
-            return self.out.env.get(name) or match[3] or (_PATH if name == "PATH" else "")
+            usual = "" if name != "PATH" else _PATH if self.any_image else f"{TOOLS}:{_PATH}"
+            return self.out.env.get(name) or match[3] or usual
 
         return _VARIABLE.sub(value, text)
 
@@ -261,6 +274,9 @@ def _json_words(rest: str) -> list[str] | None:
     return words if isinstance(words, list) and all(isinstance(word, str) for word in words) else None
 
 
+_ESCAPED = re.compile(r"(\\\\)|\\\$")  # `\$` has to come through the splitting as it is; `\\` is a pair
+
+
 def _pairs(rest: str) -> list[tuple[str, str]]:
     """`ENV A=b C="d e"`, and the old `ENV A the whole rest`."""
     name, _, value = rest.partition(" ")
@@ -269,7 +285,7 @@ def _pairs(rest: str) -> list[tuple[str, str]]:
             raise _Refused("ENV needs NAME=value")
         return [(_variable_name(name), value.strip())]
     try:
-        words = shlex.split(rest)
+        words = shlex.split(_ESCAPED.sub(lambda pair: pair[1] or r"\\$", rest))
     except ValueError as error:
         raise _Refused(f"ENV cannot be read ({error})") from None
     pairs = [word.partition("=") for word in words]

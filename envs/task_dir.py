@@ -12,15 +12,17 @@ import os
 import re
 import shlex
 import stat
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from kernel_pool import BaseSpec, CopyIn
+from kernel_pool import BaseSpec, CopyIn, RunStep
 from verifiers import TestPlan
 
-from .dockerfile import DEFAULT_WORKDIR, PLAIN_IMAGE, Environment, read_dockerfile
+from .dockerfile import DEFAULT_WORKDIR, PLAIN_IMAGE, TOOLS, Environment, read_dockerfile
 from .errors import TaskInvalid, TaskProblem
+from .harbor_keys import check_harbor_keys
 from .task import Task
 from .task_toml import TomlFile, TomlTable, plain
 
@@ -72,6 +74,7 @@ def read_task_dir(path: Path, *, any_image: bool = False) -> Task:
 def _task(path: Path, instruction: str, toml: TomlFile, any_image: bool) -> Task:
     about, agent, own = toml.table("task"), toml.table("agent"), _own(toml)
     base, notes = _base(path, toml, any_image)
+    notes += check_harbor_keys(toml)
     metadata = toml.table("metadata")
     metadata.used.add("rollout_fork")
     difficulty = metadata.data.get("difficulty")
@@ -131,8 +134,8 @@ def _base(path: Path, toml: TomlFile, any_image: bool) -> tuple[BaseSpec, list[s
     context = path / "environment"
     dockerfile = context / "Dockerfile"
     workdir = table.string("workdir")
-    if workdir and not workdir.startswith("/"):
-        table.wrong("workdir", f"must be absolute, not {workdir!r}")
+    if workdir and (not workdir.startswith("/") or ".." in workdir.split("/")):
+        table.wrong("workdir", f"must be absolute and without `..`, not {workdir!r}")
     for compose in ("docker-compose.yaml", "docker-compose.yml"):
         if (context / compose).exists():
             toml.problems.append(TaskProblem(context / compose, None, "compose files are not understood"))
@@ -154,7 +157,13 @@ def _base(path: Path, toml: TomlFile, any_image: bool) -> tuple[BaseSpec, list[s
     if any(key in table.data for key in _NETWORK):
         made.notes.append("environment network settings: the back-end decides")
     env = made.env | _settings(table, "env", made.notes)
-    return BaseSpec(made.image, workdir or made.workdir, env, tuple(made.steps)), made.notes
+    if "PATH" in env and not any_image and TOOLS not in env["PATH"].split(":"):
+        env["PATH"] += f":{TOOLS}"
+        made.notes.append("environment PATH: this machine's own python and pytest stand at its end")
+    steps: list[CopyIn | RunStep] = made.steps
+    if (build := table.seconds("build_timeout_sec")) is not None:
+        steps = [replace(s, limits=s.limits.with_wall(build)) if isinstance(s, RunStep) else s for s in steps]
+    return BaseSpec(made.image, workdir or made.workdir, env, tuple(steps)), made.notes
 
 
 def _image(table: TomlTable, made: Environment, has_dockerfile: bool, any_image: bool) -> None:

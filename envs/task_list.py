@@ -42,8 +42,8 @@ class _Line(BaseModel):
     hidden_tests: Annotated[str, Field(min_length=1)] | None = None
     workdir: Annotated[str, Field(pattern="^/")] = DEFAULT_WORKDIR
     env: dict[str, str] = Field(default_factory=dict)
-    timeout_s: Annotated[float, Field(gt=0)] | None = None  #: seconds the hidden tests may take
-    agent_timeout_s: Annotated[float, Field(gt=0)] | None = None
+    timeout_s: Annotated[float, Field(gt=0, lt=1e9)] | None = None  #: seconds the hidden tests may take
+    agent_timeout_s: Annotated[float, Field(gt=0, lt=1e9)] | None = None
     language: str = ""
     difficulty: str = ""
     group: str = ""
@@ -57,6 +57,13 @@ class _Line(BaseModel):
         ):
             raise ValueError("a NUL character (or = in a variable's name) cannot be handed to a process")
         return value
+
+    @field_validator("workdir")
+    @classmethod
+    def _straight(cls, workdir: str) -> str:
+        if ".." in PurePosixPath(workdir).parts:
+            raise ValueError(f"{workdir!r} holds `..`")
+        return workdir
 
     @field_validator("files", "tests")
     @classmethod
@@ -125,6 +132,9 @@ def _read_path(path: Path, number: int, data: dict[str, Any], any_image: bool) -
 
 
 def _inline(path: Path, number: int, item: _Line, cache: Path) -> Task:
+    extra = dict(item.model_extra or {})
+    if not isinstance(extra.get("rollout_fork", {}), dict):
+        raise _invalid(path, number, "rollout_fork: must be an object, like that table of task.toml")
     hidden = item.hidden_tests
     if item.tests and hidden is None and "test.sh" not in item.tests:
         if not any(name.rpartition("/")[2].startswith("test_") for name in item.tests):
@@ -150,7 +160,7 @@ def _inline(path: Path, number: int, item: _Line, cache: Path) -> Task:
         difficulty=item.difficulty,
         group=item.group,
         path=home,
-        metadata=dict(item.model_extra or {}),
+        metadata=extra,
     )
 
 

@@ -132,7 +132,7 @@ class ToolBox:
 
     def _unknown(self, name: str) -> str:
         near = difflib.get_close_matches(name[:100], self._tools, n=1, cutoff=0.5)
-        hint = f"; did you mean `{near[0]}`?" if near else ""
+        hint = f"; did you mean `{near[0]}`?" if near else "."
         return f"there is no tool named {name[:100]!r}{hint} The tools are: {', '.join(self._tools)}"
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
+import socket
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +20,7 @@ from kernel_pool.journal import process_start
 from verifiers import Submission, Verdict
 
 from .config import RunConfig
+from .errors import EnvironmentLacks
 from .executor import BranchJob, Worker, branch_settings, build_backend, build_verifier, max_concurrent
 from .fork import missing_record
 from .records import BranchRecord
@@ -29,6 +32,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 #: Seconds between looks at whether the holders of places are still alive.
 HOLDER_CHECK_S = 1.0
+#: Seconds a cluster's head may take to answer the first time.
+REACH_S = 5.0
 
 
 class NodeBound:
@@ -140,7 +145,7 @@ class RayExecutor:
     def __init__(self, config: RunConfig, run_id: str, run_dir: Path, tasks: Mapping[str, Any]) -> None:
         self._config, self._tasks = config, tasks
         self._settings = branch_settings(config, run_id)
-        self._started_ray = connect(config)
+        self._closed_with = connect(config)
         self._actors: list[Any] = []
         self._others: list[Any] = []
         for node in _nodes():
@@ -199,21 +204,63 @@ class RayExecutor:
         for actor in [*self._actors, *self._others]:
             ray.kill(actor)
         self._actors, self._others = [], []
-        if self._started_ray:
+        if self._closed_with is not None:
             ray.shutdown()
-            self._started_ray = False
+            _forget(self._closed_with)
+            self._closed_with = None
 
 
-def connect(config: RunConfig) -> bool:
-    """Connect to the configured cluster, or start one on this machine. True when we must shut it down."""
+def check_cluster(config: RunConfig) -> None:
+    """Raises `EnvironmentLacks` when nothing listens at the configured address; Ray would try for minutes."""
+    address = _address(config)
+    if address is None or ray.is_initialized():
+        return
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return  # `auto` and `local` are Ray's own words
+    try:
+        socket.create_connection((host, int(port)), timeout=REACH_S).close()
+    except OSError as error:
+        raise EnvironmentLacks(
+            f"no Ray cluster at {address} ({error.strerror or error}); start one with `ray start --head`, "
+            "or leave engine.address and RAY_ADDRESS unset to use this machine alone"
+        ) from None
+
+
+def connect(config: RunConfig) -> list[str] | None:
+    """Connect to the configured cluster, or start one on this machine.
+
+    None when there was a connection already; else we shut it down, and the environment variables named in
+    the list go with it. Raises `EnvironmentLacks` when there is no cluster to be had.
+    """
     if ray.is_initialized():
-        return False
-    address = config.engine.address or os.environ.get("RAY_ADDRESS")
+        return None
+    check_cluster(config)
+    address = _address(config)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    closed_with: list[str] = []
     if address is None:
         options |= {"include_dashboard": False, "object_store_memory": 256 * 1024 * 1024}
-    ray.init(address=address, **options)
-    return True
+        # Ray would put a token into the home directory, and every later `ray start` would ask for it.
+        if not any(name.startswith("RAY_AUTH_") for name in os.environ):
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+            closed_with = ["RAY_AUTH_TOKEN", "RAY_AUTH_MODE"]  # Ray itself sets the second one
+    try:
+        ray.init(address=address, **options)
+    except (RuntimeError, OSError, ValueError, RayError) as error:
+        where = f"no Ray cluster at {address}" if address else "Ray did not start on this machine"
+        _forget(closed_with)
+        raise EnvironmentLacks(f"{where}: {str(error).strip().splitlines()[0][:300]}") from None
+    return closed_with
+
+
+def _address(config: RunConfig) -> str | None:
+    return config.engine.address or os.environ.get("RAY_ADDRESS") or None
+
+
+def _forget(variables: list[str]) -> None:
+    for name in variables:
+        os.environ.pop(name, None)
 
 
 def _nodes() -> list[Mapping[str, Any]]:

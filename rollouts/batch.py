@@ -158,6 +158,10 @@ async def check(config: RunConfig, tasks: Sequence[Task]) -> None:
             )
     finally:
         await backend.close()
+    if config.engine.kind == "ray":
+        from .actors import check_cluster
+
+        check_cluster(config)
 
 
 def make_executor(config: RunConfig, run_id: str, out: Path, tasks: dict[str, Task]) -> Executor:

@@ -44,7 +44,7 @@ BROAD_EXCEPTS = {
     "kernel_pool/backends/local/backend.py": 2,  # clean up, then raise on
     "kernel_pool/backends/local/handle.py": 1,
     "kernel_pool/backends/local/inside/execute.py": 1,
-    "kernel_pool/backends/local/inside/warm.py": 1,
+    "kernel_pool/backends/local/inside/warm.py": 2,
     "kernel_pool/backends/local/spawner.py": 1,
     "verifiers/pipeline.py": 1,  # between the pipeline and a verifier somebody registered
     "rollouts/fork.py": 1,  # between sibling branches

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from envs.dockerfile import Environment, read_dockerfile
+from envs.dockerfile import TOOLS, Environment, read_dockerfile
 from kernel_pool import CopyIn, RunStep
 
 
@@ -49,7 +49,7 @@ CMD ["bash"]
     assert made.problems == []
     assert (made.image, made.workdir) == ("python:3.12-slim", "/app/sub")
     assert made.env["TOOLS"] == "/opt/tools" and made.env["MODE"] == "very fast"
-    assert made.env["PATH"].startswith("/opt/bin:/usr/local/sbin:")
+    assert made.env["PATH"].startswith(f"/opt/bin:{TOOLS}:/usr/local/sbin:")
     copies = [(str(s.source.relative_to(context)), s.target) for s in made.steps if isinstance(s, CopyIn)]
     assert copies == [
         ("a.py", "/app/a.py"),
@@ -101,6 +101,7 @@ def test_a_run_step_sees_the_directory_and_the_variables_of_its_place(context: P
         ("RUN --mount=type=cache x", "--mount"),
         ("ENV 1X=2", "no name of a variable"),
         ("ENV A=${B:+c}", "is not understood"),
+        ("ENV A='$B'", "single quotes"),
         ("FLY away", "FLY is not understood"),
     ],
 )
@@ -139,3 +140,16 @@ def test_without_workdir_commands_run_in_app_and_a_note_says_so(context: Path) -
 
 def test_an_empty_dockerfile_has_no_from(context: Path) -> None:
     assert [p.message for p in read(context, "# nothing\n").problems] == ["has no FROM"]
+
+
+def test_env_means_what_docker_means(context: Path) -> None:
+    (context / ".dockerignore").write_text("*.txt\n")
+    made = read(context, 'FROM debian\nENV A=old\nENV A=new B=$A C="\\$A" D=a\\ b\nWORKDIR /app\n')
+    assert made.problems == []
+    assert {name: made.env[name] for name in "ABCD"} == {"A": "new", "B": "old", "C": "$A", "D": "a b"}
+    assert any(".dockerignore" in note for note in made.notes)
+
+
+def test_another_escape_character_is_refused(context: Path) -> None:
+    (problem,) = read(context, "# escape=`\nFROM debian\n").problems
+    assert problem.line == 1 and "escape" in problem.message

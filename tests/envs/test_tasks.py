@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from envs.dockerfile import TOOLS
 from envs.errors import TaskError
 from envs.load import load_tasks
 from envs.task import Task
 from envs.task_lint import lint
-from kernel_pool import CopyIn
+from kernel_pool import CopyIn, RunStep
 
 
 def make(root: Path, name: str = "sum", *, toml: str = "", **files: str) -> Path:
@@ -132,6 +133,11 @@ def test_a_hidden_command_is_judged_by_pytest_results_or_by_its_exit_code(
         ("[environment]\nworkdir = 'app'\n", 2, "must be absolute"),
         ("[environment]\ndocker_image = 'ghcr.io/x/y'\n", 2, "no back-end here runs images"),
         ("[[steps]]\nname = 'one'\n", 1, "multi-step"),
+        ("[environment]\nworkdir = '/app/../etc'\n", 2, "without `..`"),
+        ("[environment]\ncpus = 'many'\n", 2, "environment.cpus is wrong"),
+        ("[environment]\n\nnetwork_mode = 'none'\n", 3, "environment.network_mode is wrong"),
+        ("[task]\nkeywords = 'one'\n", 2, "task.keywords is wrong"),
+        ("[solution.env]\nA = 1\n", 1, "solution.env is wrong"),
         ("[environment]\n[environment.healthcheck]\ncommand='x'\n", 2, "healthcheck is not understood"),
     ],
 )
@@ -144,6 +150,19 @@ def test_what_is_wrong_in_task_toml_is_told_with_its_line(
         return
     told = complaint(home)
     assert told.startswith(f"{home}/task.toml:{line}: ") and words in told
+
+
+def test_keys_that_change_nothing_here_are_told_and_the_build_has_its_time(tmp_path: Path) -> None:
+    task = only(
+        make(
+            tmp_path,
+            toml="[agent]\nuser = 'me'\n[environment]\nbuild_timeout_sec = 7\nenv = { PATH = '/opt/bin' }\n",
+            environment__Dockerfile="FROM debian\nWORKDIR /app\nRUN true\n",
+        )
+    )
+    assert any(note.startswith("agent.user is not used") for note in task.environment_notes)
+    assert [s.limits.wall_s for s in task.base.steps if isinstance(s, RunStep)] == [7]
+    assert task.base.env["PATH"] == f"/opt/bin:{TOOLS}"
 
 
 def test_all_problems_of_a_task_are_told_at_once(tmp_path: Path) -> None:
@@ -255,6 +274,9 @@ def test_a_list_holds_inline_tasks_and_directories_beside_it(tmp_path: Path) -> 
         ('{"id": "a", "instruction": "x", "files": {"/etc/x": ""}}', "stays inside"),
         ('{"id": "a", "instruction": "x", "tests": {"check.py": ""}}', "say `hidden_tests`"),
         ('{"id": "a", "instruction": "x", "files": {"d": "", "d/e": ""}}', "cannot be written"),
+        ('{"id": "a", "instruction": "x", "workdir": "/app/.."}', "workdir: "),
+        ('{"id": "a", "instruction": "x", "timeout_s": 1e300}', "timeout_s: "),
+        ('{"id": "a", "instruction": "x", "rollout_fork": 1}', "rollout_fork: must be an object"),
         ('{"path": "../.."}', "leads outside"),
         ('{"path": "gone"}', "is no directory"),
     ],

@@ -180,6 +180,7 @@ async def test_submit_hands_in_an_answer(hands: Hands) -> None:
         ("submit", {"a": 1}, ["error: wrong", "`a` is not an argument of `submit` (it takes: answer)"]),
         ("read_file", {"path": "gone"}, ["error: gone: absent"]),
         ("read_file", {"path": "/"}, ["error: /: not a file"]),
+        ("read_file", {"path": ""}, ["error: `path` is empty"]),
         ("bash", {"command": "a\0b"}, ["error: `command` holds a NUL character"]),
         ("write_file", {"path": "a\0b", "content": ""}, ["error: `path` holds a NUL character"]),
         ("write_file", {"path": "a", "content": "\ud800"}, ["error: wrong", "`content`: "]),

@@ -117,6 +117,7 @@ async def test_what_the_machinery_failed_is_tried_again_and_every_attempt_is_kep
         ({"task_ids": ["ader"]}, ConfigError, "adder"),
         ({"backend": {"name": "subprocess"}}, Exception, "allow_unsandboxed"),
         ({"backend": {"name": "locla"}}, Exception, "local"),
+        ({"engine": {"kind": "ray", "address": "127.0.0.1:9"}}, EnvironmentLacks, "no Ray cluster at 127"),
     ],
 )
 async def test_what_is_wrong_with_a_call_is_found_before_anything_is_written(

@@ -41,10 +41,13 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Iterator[
     temp = Path(f"/tmp/rj{os.getpid()}")  # short: Ray keeps sockets below it
     port = free_port()
     head = subprocess.Popen(
-        [RAY, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={free_port()}"]
-        + ["--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={port}"]
-        + [f"--temp-dir={temp}", "--num-cpus=2", "--object-store-memory=100000000", "--disable-usage-stats"]
-        + [f"--dashboard-agent-listen-port={free_port()}", f"--ray-client-server-port={free_port()}"],
+        [
+            *(RAY, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={free_port()}"),
+            *("--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={port}"),
+            *(f"--temp-dir={temp}", "--num-cpus=2", "--object-store-memory=100000000"),
+            *(f"--dashboard-agent-listen-port={free_port()}", f"--ray-client-server-port={free_port()}"),
+            "--disable-usage-stats",
+        ],
         env=environment(home),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -72,9 +75,11 @@ def test_a_batch_submitted_as_a_ray_job_ends_in_a_whole_run_directory(
 ) -> None:
     out = tmp_path / "run"
     done = subprocess.run(
-        [RAY, "job", "submit", "--address", dashboard, "--working-dir", ".", "--"]
-        + ["python", "-m", "rollouts", "run", "configs/quickstart.yaml", "--out", str(out)]
-        + ["--set", "task_ids=[pagination,lru-cache]", "--set", "branches=2"],
+        [
+            *(RAY, "job", "submit", "--address", dashboard, "--working-dir", ".", "--"),
+            *("python", "-m", "rollouts", "run", "configs/quickstart.yaml", "--out", str(out)),
+            *("--set", "task_ids=[pagination,lru-cache]", "--set", "branches=2"),
+        ],
         cwd=ROOT,
         env=environment(home),
         capture_output=True,
