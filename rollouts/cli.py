@@ -174,7 +174,7 @@ def doctor(
         print(json.dumps([f.as_dict() for f in findings]))
     else:
         for finding in findings:
-            print(f"{finding.mark} {finding.what}: {finding.detail}")
+            print(finding)
     if any(f.lacks for f in findings):
         raise typer.Exit(3)
 
@@ -182,15 +182,13 @@ def doctor(
 def main() -> None:
     """Entry point: named errors become one line and an exit code, never a traceback."""
     try:
-        app(standalone_mode=False)
+        sys.exit(app(standalone_mode=False))  # the code of a `typer.Exit`; commands return nothing
     except (RolloutError, TaskError) as error:
         _fail(str(error), getattr(error, "exit_code", 2))
     except BackendUnavailable as error:
         _fail(str(error), 3)
     except KernelError as error:
         _fail(str(error), 1)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         _fail("stopped; what was done is kept, and the same command goes on from there", 130)
     except Exception as error:

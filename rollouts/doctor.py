@@ -25,16 +25,21 @@ class Finding:
     what: str
     ok: bool
     detail: str
-    lacks: bool = False  #: the default set-up cannot work without it
+    needed: bool = False  #: the default set-up cannot work without it
+    notes: tuple[str, ...] = ()
 
     @property
-    def mark(self) -> str:
-        """For a table."""
-        return "ok  " if self.ok else "LACK" if self.lacks else "weak"
+    def lacks(self) -> bool:
+        """Whether the default set-up cannot work here because of this."""
+        return self.needed and not self.ok
+
+    def __str__(self) -> str:
+        mark = "ok  " if self.ok else "LACK" if self.needed else "weak"
+        return "\n".join([f"{mark} {self.what}: {self.detail}", *(f"     - {note}" for note in self.notes)])
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
-        return asdict(self)
+        return asdict(self) | {"lacks": self.lacks}
 
 
 async def examine(*, clean: bool = False) -> list[Finding]:
@@ -48,7 +53,7 @@ async def examine(*, clean: bool = False) -> list[Finding]:
 
 def _python() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
-    return Finding("python", sys.version_info >= (3, 11), f"{version}, {os.cpu_count()} cores", lacks=True)
+    return Finding("python", sys.version_info >= (3, 11), f"{version}, {os.cpu_count()} cores", needed=True)
 
 
 def _tools() -> list[Finding]:
@@ -58,7 +63,7 @@ def _tools() -> list[Finding]:
             name,
             shutil.which(name) is not None,
             f"for {use}" if shutil.which(name) else f"missing, needed for {use}: apt-get install {name}",
-            lacks=name == "bash",
+            needed=name == "bash",
         )
         for name, use in wanted.items()
     ]
@@ -68,18 +73,16 @@ async def _sandbox() -> Finding:
     try:
         backend = make_backend("local")
     except KernelError as error:
-        return Finding("sandbox", False, str(error), lacks=True)
+        return Finding("sandbox", False, str(error), needed=True)
     try:
         outcomes = await check(backend)
         failed = [o.name for o in outcomes if not o.ok and not o.skipped]
-        notes = "; ".join(backend.capabilities.notes)
         if failed:
-            return Finding("sandbox", False, f"contract broken: {', '.join(failed)}", lacks=True)
-        return Finding(
-            "sandbox", True, f"local back-end keeps its contract ({len(outcomes)} checks); {notes}"
-        )
+            return Finding("sandbox", False, f"contract broken: {', '.join(failed)}", needed=True)
+        detail = f"local back-end keeps its contract ({len(outcomes)} checks)"
+        return Finding("sandbox", True, detail, notes=backend.capabilities.notes)
     except KernelError as error:
-        return Finding("sandbox", False, str(error), lacks=True)
+        return Finding("sandbox", False, str(error), needed=True)
     finally:
         await backend.close()
 
@@ -89,7 +92,9 @@ def _memory() -> Finding:
         with contextlib.closing(sqlite3.connect(":memory:")) as database:
             database.execute("CREATE VIRTUAL TABLE texts USING fts5(text)")
     except sqlite3.OperationalError as error:
-        return Finding("memory", False, f"this Python's SQLite has no full-text search ({error})", lacks=True)
+        return Finding(
+            "memory", False, f"this Python's SQLite has no full-text search ({error})", needed=True
+        )
     return Finding("memory", True, f"SQLite {sqlite3.sqlite_version} with FTS5")
 
 
@@ -104,7 +109,7 @@ def _packages() -> list[Finding]:
             f"also claimed by {', '.join(foreign)}; use an environment of its own" if foreign else str(origin)
         )
         findings.append(
-            Finding(f"package {module}", spec is not None and not foreign, detail, lacks=spec is None)
+            Finding(f"package {module}", spec is not None and not foreign, detail, needed=spec is None)
         )
     return findings
 

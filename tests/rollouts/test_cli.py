@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -107,3 +108,27 @@ def test_a_wrong_call_is_one_line_and_an_exit_code(
 def test_forking_an_unknown_branch_or_step_says_what_there_is(run_dir: Path) -> None:
     assert "no such branch" in rollouts("fork", run_dir, "--branch", "adder/b999", "--step", 1).stderr
     assert "has steps 0 to" in rollouts("fork", run_dir, "--branch", "adder/b000", "--step", 99).stderr
+
+
+def test_the_doctor_finds_a_machine_that_passes_these_tests_fit() -> None:
+    done = rollouts("doctor", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {finding["what"]: finding for finding in json.loads(done.stdout)}
+    assert not any(finding["lacks"] for finding in found.values())
+    assert "keeps its contract" in found["sandbox"]["detail"] and found["sandbox"]["notes"]
+    told = rollouts("doctor").stdout
+    assert told.startswith("ok   python: 3.") and "\n     - " in told
+
+
+def test_the_doctor_ends_with_3_when_something_needed_is_missing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "rollouts", "doctor"],
+        env={**os.environ, "PATH": "/nowhere"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert "LACK bash: missing" in done.stdout and "apt-get install bash" in done.stdout
