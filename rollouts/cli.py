@@ -20,6 +20,7 @@ from .store import RunStore
 
 if TYPE_CHECKING:
     from .batch import Progress
+    from .views.summary import RunFigures
 
 app = typer.Typer(
     name="rollouts",
@@ -43,17 +44,20 @@ def run(
         list[str] | None, typer.Option("--set", help="override a setting: a.b=value")
     ] = None,
 ) -> None:
-    """Run a batch (the same command again finishes it). The last line printed is the run directory."""
+    """Run a batch (the same command again finishes it). The last line printed is the run directory.
+
+    Ends with 1 when no branch of the run has an outcome; tasks that were skipped are told.
+    """
     from .batch import run_batch
 
     settings = load_config(config, overrides or ())
     target = out or _fresh_run_dir(config)
     result = asyncio.run(run_batch(settings, target, _progress()))
-    _print_summary(target)
+    figures = _print_summary(target)
     if result.resumed and not result.branches:
         print("nothing was left to do", file=sys.stderr)
     print(target)
-    if result.skipped_tasks:
+    if not any(task.counted for task in figures.tasks):
         raise typer.Exit(1)
 
 
@@ -208,11 +212,11 @@ def _progress() -> Progress:
     return TerminalProgress() if sys.stderr.isatty() else PlainProgress()
 
 
-def _print_summary(run_dir: Path) -> None:
+def _print_summary(run_dir: Path) -> RunFigures:
     from .views import print_run
 
     with RunStore.open(run_dir) as store:
-        print_run(store, Console(), brief=True)
+        return print_run(store, Console(), brief=True)
 
 
 def _fresh_run_dir(config: Path) -> Path:

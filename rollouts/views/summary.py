@@ -108,6 +108,8 @@ def figures(store: RunStore) -> RunFigures:
     for task in tasks.values():
         task.branches.sort(key=lambda b: b.branch_id)
     skipped = {e["task_id"]: str(e.get("error", "")) for e in _events(store, "task_skipped")}
+    done_later = {task.task_id for task in tasks.values()}
+    skipped = {name: why for name, why in skipped.items() if name not in done_later}
     ordered = sorted(tasks.values(), key=lambda t: t.rollout_id)
     return RunFigures(store.run_id, ordered, skipped, [str(p) for p in store.problems])
 

@@ -26,8 +26,8 @@ MARKS = {
 LEGEND = "● solved  ○ failed  ◐ truncated  × missing (machinery, not counted)"
 
 
-def print_run(store: RunStore, console: Console, *, brief: bool = False) -> None:
-    """A line per task, then the totals. Brief: the totals only."""
+def print_run(store: RunStore, console: Console, *, brief: bool = False) -> RunFigures:
+    """A line per task, then the totals; returns the figures. Brief: the totals only."""
     run = figures(store)
     if not brief:
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -45,6 +45,7 @@ def print_run(store: RunStore, console: Console, *, brief: bool = False) -> None
         console.print(f"[yellow]skipped[/] {escape(task_id)}: {escape(why[:200])}", highlight=False)
     for problem in run.problems:
         console.print(f"[yellow]problem[/] {escape(problem)}", highlight=False)
+    return run
 
 
 def totals(run: RunFigures) -> str:

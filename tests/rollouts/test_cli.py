@@ -132,3 +132,22 @@ def test_the_doctor_ends_with_3_when_something_needed_is_missing() -> None:
     )
     assert done.returncode == 3
     assert "LACK bash: missing" in done.stdout and "apt-get install bash" in done.stdout
+
+
+def test_a_task_that_cannot_be_set_up_is_told_and_does_not_fail_the_batch(tmp_path: Path) -> None:
+    write_task(tmp_path / "tasks", "good")
+    write_task(tmp_path / "tasks", "broken", setup="RUN false\n")
+    config = {
+        "tasks": str(tmp_path / "tasks"),
+        "branches": 2,
+        "policy": {"name": "scripted", "options": {"branches": [SOLVE, FAIL]}},
+        "engine": {"kind": "inline"},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    done = rollouts("run", tmp_path / "config.yaml", "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert "skipped broken" in done.stdout and "broken: set-up failed, task skipped" in done.stderr
+    done = rollouts(
+        "run", tmp_path / "config.yaml", "--set", "task_ids=[broken]", "--out", tmp_path / "other"
+    )
+    assert done.returncode == 1, "a run without any outcome is a problem"
