@@ -2,7 +2,7 @@
 
 from .api import Run, fork, load, run
 from .config import RunConfig, load_config
-from .errors import ConfigError, EnvironmentLacks, PolicyError, RolloutError, RunDirError
+from .errors import ConfigError, EnvironmentLacks, PolicyError, RolloutError, RunDirError, StorageRefused
 from .records import BranchRecord, RankingRecord, Sampling
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "RunConfig",
     "RunDirError",
     "Sampling",
+    "StorageRefused",
     "fork",
     "load",
     "load_config",

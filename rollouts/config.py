@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -14,9 +14,11 @@ from kernel_pool import Limits
 
 from .errors import ConfigError
 
+Temperature = Annotated[float, Field(ge=0)]
+
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class PolicyConfig(_Section):
@@ -29,7 +31,7 @@ class PolicyConfig(_Section):
 class SamplingConfig(_Section):
     """How the branches of one rollout differ. Lists are gone through in turn, branch by branch."""
 
-    temperatures: list[float] = Field(default_factory=list)  #: empty: the model's default
+    temperatures: list[Temperature] = Field(default_factory=list)  #: empty: the model's default
     top_p: float | None = Field(default=None, gt=0, le=1)
     efforts: list[str] = Field(default_factory=list)
     prompt_variants: dict[str, str] = Field(default_factory=dict)  #: name -> text added to the system prompt

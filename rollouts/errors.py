@@ -3,7 +3,8 @@
     RolloutError
     ├── ConfigError          the call or the config was wrong (exit code 2): what, where, how to mend
     ├── EnvironmentLacks     this machine lacks something, a key for instance (exit code 3)
-    ├── RunDirError          the run directory cannot be written or is not what it should be (exit code 1)
+    ├── RunDirError          the run directory is not what it should be (exit code 2)
+    │   └── StorageRefused   the disk is full, or its permissions do not allow it (exit code 3)
     ├── RecordError          a stored line cannot be read: file, line, reason
     └── PolicyError          a policy's endpoint failed; the branch ends as `policy_error`
 
@@ -33,6 +34,14 @@ class EnvironmentLacks(RolloutError):
 
 class RunDirError(RolloutError):
     """The run directory cannot be used."""
+
+    exit_code = 2
+
+
+class StorageRefused(RunDirError):
+    """Writing or reading failed; what was written before is intact."""
+
+    exit_code = 3
 
 
 class RecordError(RolloutError):

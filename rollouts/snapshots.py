@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kernel_pool import Backend, KernelError, Snapshot
 
-from .errors import RunDirError
+from .errors import RunDirError, StorageRefused
 
 
 class SnapshotArchive:
@@ -40,7 +40,7 @@ class SnapshotArchive:
         except KernelError:
             return False
         except OSError as error:
-            raise RunDirError(
+            raise StorageRefused(
                 f"{self.directory}: cannot keep a snapshot ({error.strerror or error})"
             ) from None
         finally:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import RunDirError
+from ..errors import RunDirError, StorageRefused
 from ..governance import Admitted, Gate
 from ..store import Entry, RunStore, code_version, write_atomically
 from .exporter import Exporter, make_exporter
@@ -91,7 +91,7 @@ def export(
             summary.written = [file.finish() for file in files]
             unfinished.pop_all()
     except OSError as error:
-        raise RunDirError(f"{out_dir}: cannot be written ({error.strerror or error})") from None
+        raise StorageRefused(f"{out_dir}: cannot be written ({error.strerror or error})") from None
     manifest["exports"][to] = {
         **summary.as_dict(),
         "run_id": store.run_id,

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import RunDirError
+from ..errors import RunDirError, StorageRefused
 from ..governance import Admitted, instruction_like
 from .store import FLOOR, Memory
 from .summary import MAX_DIFF, MAX_INSTRUCTION, key_steps, shorten
@@ -245,7 +245,7 @@ class SqliteMemory:
             try:
                 return work()
             except sqlite3.Error as error:
-                raise RunDirError(f"{self.path}: memory failed ({error})") from None
+                raise StorageRefused(f"{self.path}: memory failed ({error})") from None
 
 
 def _memory(row: Sequence[Any], score: float | None = None) -> Memory:

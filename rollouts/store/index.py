@@ -8,7 +8,7 @@ from typing import BinaryIO, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from ..errors import RunDirError
+from ..errors import StorageRefused
 from .jsonl import Problems, read_lines
 
 
@@ -80,7 +80,7 @@ class BranchIndex:
             file.seek(entry.offset)
             return file.read(entry.length)
         except OSError as error:
-            raise RunDirError(f"{entry.path}: cannot be read ({error.strerror or error})") from None
+            raise StorageRefused(f"{entry.path}: cannot be read ({error.strerror or error})") from None
 
     def close(self) -> None:
         """Idempotent."""
@@ -93,7 +93,7 @@ class BranchIndex:
             files = sorted(p for p in self._directory.glob("*.jsonl") if not p.is_symlink())
             sizes = {path: path.stat().st_size for path in files}
         except OSError as error:
-            raise RunDirError(f"{self._directory}: cannot be read ({error.strerror or error})") from None
+            raise StorageRefused(f"{self._directory}: cannot be read ({error.strerror or error})") from None
         for path, size in sizes.items():
             offset, lines = self._read.get(path, (0, 0))
             if size > offset:

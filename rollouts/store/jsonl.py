@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from ..errors import RunDirError
+from ..errors import RunDirError, StorageRefused
 
 #: Longer lines are reported and skipped: a record of a branch is some ten kilobytes.
 MAX_LINE = 64 * 1024 * 1024
@@ -157,7 +157,7 @@ def read_lines(path: Path, problems: Problems, offset: int = 0, number: int = 0)
     except FileNotFoundError:
         return
     except OSError as error:
-        raise RunDirError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise StorageRefused(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
 def dump_json(value: Any) -> bytes:
@@ -193,7 +193,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise _unwritable(path, error) from None
 
 
-def _unwritable(path: Path, error: OSError) -> RunDirError:
-    return RunDirError(
+def _unwritable(path: Path, error: OSError) -> StorageRefused:
+    return StorageRefused(
         f"{path}: cannot be written ({error.strerror or error}); what was written before is intact"
     )

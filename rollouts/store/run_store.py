@@ -26,7 +26,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
-from ..errors import ConfigError, RunDirError
+from ..errors import ConfigError, RunDirError, StorageRefused
 from ..records import SCHEMA_VERSION, BranchRecord, RankingRecord
 from .index import BranchIndex, Entry, first_reason
 from .jsonl import Appender, Problems, dump_json, read_lines, without_surrogates, write_atomically
@@ -305,7 +305,7 @@ def _make(path: Path, config_yaml: str, run_id: str | None) -> None:
         write_atomically(part / "manifest.json", json.dumps(manifest, indent=2).encode() + b"\n")
         part.rename(path)
     except OSError as error:
-        raise RunDirError(f"{path}: cannot be created ({error.strerror or error})") from None
+        raise StorageRefused(f"{path}: cannot be created ({error.strerror or error})") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -349,5 +349,5 @@ def _lock(path: Path) -> int:
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
     except OSError as error:
-        raise RunDirError(f"{path}: cannot be locked ({error.strerror or error})") from None
+        raise StorageRefused(f"{path}: cannot be locked ({error.strerror or error})") from None
     return fd
