@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import signal
 import socket
+import threading
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,9 +28,10 @@ from .fork import missing_record
 from .records import BranchRecord
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+_ON_SIGTERM = signal.getsignal(signal.SIGTERM)  # Ray puts its own in the place of the caller's
+import ray  # noqa: E402 (after what it would replace has been looked at)
+from ray.exceptions import RayActorError, RayError, RayTaskError  # noqa: E402
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
 #: Seconds between looks at whether the holders of places are still alive.
 HOLDER_CHECK_S = 1.0
@@ -251,6 +254,8 @@ def connect(config: RunConfig) -> list[str] | None:
         where = f"no Ray cluster at {address}" if address else "Ray did not start on this machine"
         _forget(closed_with)
         raise EnvironmentLacks(f"{where}: {str(error).strip().splitlines()[0][:300]}") from None
+    if callable(_ON_SIGTERM) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _ON_SIGTERM)
     return closed_with
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,6 +31,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+INTERRUPTED = 130
+
 RunArg = Annotated[Path, typer.Argument(help="a run directory")]
 JsonOpt = Annotated[bool, typer.Option("--json", help="print JSON")]
 
@@ -52,6 +55,8 @@ def run(
 
     settings = load_config(config, overrides or ())
     target = out or _fresh_run_dir(config)
+    if out is None:
+        print(f"run directory: {target} (to finish it later, add --out {target})", file=sys.stderr)
     result = asyncio.run(run_batch(settings, target, _progress()))
     figures = _print_summary(target)
     if result.resumed and not result.branches:
@@ -185,16 +190,18 @@ def doctor(
 
 def main() -> None:
     """Entry point: named errors become one line and an exit code, never a traceback."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        sys.exit(app(standalone_mode=False))  # the code of a `typer.Exit`; commands return nothing
+        code = app(standalone_mode=False)  # that of a `typer.Exit`, or INTERRUPTED
+        if code == INTERRUPTED:
+            _fail("stopped; what was done is kept, and the same command goes on from there", code)
+        sys.exit(code)
     except (RolloutError, TaskError) as error:
         _fail(str(error), getattr(error, "exit_code", 2))
     except BackendUnavailable as error:
         _fail(str(error), 3)
     except KernelError as error:
         _fail(str(error), 1)
-    except (KeyboardInterrupt, typer.Abort):
-        _fail("stopped; what was done is kept, and the same command goes on from there", 130)
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             _fail(f"{error.format_message()} (see --help)", 2)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
-from small_tasks import FAIL, SOLVE, write_task
+from small_tasks import FAIL, SOLVE, call, write_task
+
+from rollouts.plan import derive_seed
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -151,3 +156,48 @@ def test_a_task_that_cannot_be_set_up_is_told_and_does_not_fail_the_batch(tmp_pa
         "run", tmp_path / "config.yaml", "--set", "task_ids=[broken]", "--out", tmp_path / "other"
     )
     assert done.returncode == 1, "a run without any outcome is a problem"
+
+
+@pytest.mark.parametrize(
+    ("engine", "number"), [("inline", signal.SIGINT), ("ray", signal.SIGINT), ("ray", signal.SIGTERM)]
+)
+def test_a_stopped_run_says_so_in_one_line_and_goes_on_from_there(
+    tmp_path: Path, engine: str, number: signal.Signals
+) -> None:
+    write_task(tmp_path / "tasks")
+    slow = [call("bash", command="sleep 6"), *SOLVE]
+    seed = next(s for s in range(99) if [derive_seed(s, "adder", i) % 2 for i in (0, 1)] == [0, 1])
+    config = {
+        "tasks": str(tmp_path / "tasks"),
+        "branches": 2,
+        "policy": {"name": "scripted", "options": {"branches": [SOLVE, slow]}},
+        "engine": {"kind": engine},
+        "seed": seed,
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    command = [sys.executable, "-m", "rollouts", "run", tmp_path / "config.yaml", "--out", tmp_path / "run"]
+    run = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: written(tmp_path / "run") == ["b000"])
+        run.send_signal(number)
+        told = run.communicate(timeout=30)[1]
+    finally:
+        run.kill()
+    assert run.returncode == 130
+    assert told.splitlines()[-1].startswith("rollouts: stopped; what was done is kept")
+    assert "Traceback" not in told and "SIGTERM" not in told
+    assert written(tmp_path / "run") == ["b000"]
+    assert rollouts(*command[3:]).returncode == 0
+    assert sorted(written(tmp_path / "run")) == ["b000", "b001"]
+
+
+def written(run_dir: Path) -> list[str]:
+    files = (run_dir / "branches").glob("*.jsonl")
+    return [json.loads(line)["lineage"]["branch_id"] for f in files for line in f.read_text().splitlines()]
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "never came true"
+        time.sleep(0.1)
