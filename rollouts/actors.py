@@ -11,6 +11,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import threading
 import uuid
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 _ON_SIGTERM = signal.getsignal(signal.SIGTERM)  # Ray puts its own in the place of the caller's
 import ray  # noqa: E402 (after what it would replace has been looked at)
 from ray.exceptions import RayActorError, RayError, RayTaskError  # noqa: E402
+from ray.job_config import JobConfig  # noqa: E402
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
 #: Seconds between looks at whether the holders of places are still alive.
@@ -244,6 +246,10 @@ def connect(config: RunConfig) -> list[str] | None:
     closed_with: list[str] = []
     if address is None:
         options |= {"include_dashboard": False, "object_store_memory": 256 * 1024 * 1024}
+        # Workers import as this process does. By itself Ray has them look into the current directory first,
+        # where somebody's own `ranking.py` may lie; what leaves that out is the mark of a client's job.
+        paths = [str(Path(entry).absolute()) for entry in reversed(sys.path)]
+        options["job_config"] = JobConfig(_client_job=True, _py_driver_sys_path=paths)
         # Ray would put a token into the home directory, and every later `ray start` would ask for it.
         if not any(name.startswith("RAY_AUTH_") for name in os.environ):
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

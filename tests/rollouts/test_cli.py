@@ -201,3 +201,17 @@ def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
     while not true():
         assert time.monotonic() < end, "never came true"
         time.sleep(0.1)
+
+
+def test_modules_that_lie_in_the_current_directory_are_not_taken_for_ours(tmp_path: Path) -> None:
+    write_task(tmp_path / "tasks")
+    (tmp_path / "ranking.py").write_text("raise SystemExit('not yours')\n")
+    (tmp_path / "config.yaml").write_text(
+        yaml.safe_dump(
+            {"tasks": "tasks", "branches": 1, "policy": {"name": "scripted", "options": {"replies": SOLVE}}}
+        )
+    )
+    command = [Path(sys.executable).with_name("rollouts"), "run", "config.yaml", "--out", "run"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert written(tmp_path / "run") == ["b000"]

@@ -57,7 +57,7 @@ class MutationPolicy:
     def __init__(
         self,
         weights: Mapping[str, float] | str | Path | None = None,
-        tries: int = 24,
+        tries: int = 40,
         temperature: float = 1.0,
     ) -> None:
         if isinstance(tries, bool) or not isinstance(tries, int) or tries < 0:
@@ -283,7 +283,7 @@ def _with_timeouts(move: _Move, state: State, tools: Sequence[ToolSpec]) -> _Mov
     if "timeout_s" not in spec.parameters.get("properties", {}):
         return move
     took = max((float(s) for s in _SECONDS.findall(state.tests)), default=0.0)
-    bound = 4.0 + 2.0 * math.ceil(4.0 * took) if state.tests else 20.0
+    bound = 2.0 + 2.0 * math.ceil(4.0 * took + 0.5) if state.tests else 20.0
     calls = tuple(
         (name, {"timeout_s": bound} if name == "run_tests" else arguments) for name, arguments in move.calls
     )

@@ -123,6 +123,7 @@ def value(src: Source, node: ast.AST) -> Iterator[Mutation]:
         for new, prior in (("None", 0.0), ("[]", -0.5), ("0", -0.3), ("True", -0.7), ("False", -0.5)):
             if not isinstance(node.value, ast.Constant) and new != src.code(node.value):
                 yield put(src, node.value, new, "return_value", prior)
+        yield from _more(src, node)
         if isinstance(node.value, ast.Constant) and isinstance(node.value.value, bool):
             for other, local, _ in list(src.names(node))[:12]:
                 if local:
@@ -143,9 +144,34 @@ def value(src: Source, node: ast.AST) -> Iterator[Mutation]:
         gap = src.text[b:c]
         if "(" not in gap:
             yield Mutation(a, d, src.text[c:d] + gap + src.text[a:b], "operands", src.line_of(node))
+    if isinstance(node, ast.For | ast.comprehension) and isinstance(node.iter, ast.Name):
+        yield from _part(src, node.iter)
     if isinstance(node, ast.expr):
         yield from _wrapped(src, node)
     yield from _shared_rows(src, node)
+
+
+def _more(src: Source, node: ast.Return) -> Iterator[Mutation]:
+    """A returned collection that lacks a part: an argument in an empty list, a local list in front."""
+    assert node.value is not None
+    scope = src.scopes[src.function(node)]
+    if isinstance(node.value, ast.List) and not node.value.elts:
+        for param in [p for p in scope.params if p not in ("self", "cls")][:3]:
+            yield put(src, node.value, f"[{param}]", "collection", -0.3)
+    if isinstance(node.value, ast.ListComp) or (isinstance(node.value, ast.List) and node.value.elts):
+        read = {n.id for n in ast.walk(node.value) if isinstance(n, ast.Name)}
+        for other in [n for n in scope.bound if n in read and n not in scope.callables][:4]:
+            yield put(src, node.value, f"{other} + {src.code(node.value)}", "collection", -0.3)
+
+
+def _part(src: Source, gone_through: ast.Name) -> Iterator[Mutation]:
+    """A loop over a part only."""
+    code = gone_through.id
+    yield put(src, gone_through, f"{code}[1:]", "slice", -0.5)
+    yield put(src, gone_through, f"{code}[:-1]", "slice", -0.5)
+    for other in [p for p in src.scopes[src.function(gone_through)].params if p not in (code, "self")][:3]:
+        yield put(src, gone_through, f"{code}[{other}:]", "slice", -1.0)
+        yield put(src, gone_through, f"{code}[:{other}]", "slice", -1.0)
 
 
 def _clamped(src: Source, node: ast.Assign | ast.AugAssign) -> Iterator[Mutation]:

@@ -160,6 +160,8 @@ def arithmetic(src: Source, node: ast.AST) -> Iterator[Mutation]:
             yield put(src, node, grouped(src, node, src.code(side)), "operand_drop", -0.3)
             if isinstance(side, ast.Name):
                 yield put(src, side, f"{side.id} ** 2", "offset", -0.5)
+            if isinstance(side, ast.Call) and getattr(side.func, "id", "") == "len":
+                yield from shifted(src, side, "shift", -0.3)
         if isinstance(node.left, ast.Name):
             yield put(src, node.left, f"-{node.left.id}", "negate", -0.5)
         if (
@@ -275,6 +277,7 @@ def condition(src: Source, node: ast.AST) -> Iterator[Mutation]:
             yield put(src, test, grouped(src, test, f"not {code}"), "negate")
         elif isinstance(test, ast.BoolOp):
             yield put(src, test, grouped(src, test, f"not ({code})"), "negate", -0.5)
+        yield from _also(src, node, test)
     if isinstance(node, ast.While) and isinstance(test, ast.Constant):
         for other, local, _ in list(src.names(node))[:12]:
             if local:
@@ -288,6 +291,30 @@ def condition(src: Source, node: ast.AST) -> Iterator[Mutation]:
             f"{src.code(node.orelse)} if {src.code(node.test)} else {src.code(node.body)}",
             "operands",
         )
+
+
+def _also(src: Source, node: ast.If | ast.While | ast.IfExp, test: ast.expr) -> Iterator[Mutation]:
+    """A condition that forgets the empty or zero value of a parameter, or of a name it indexes."""
+    code, scope = src.code(test), src.scopes[src.function(node)]
+    if len(code) > 80:
+        return
+    leaves = isinstance(node, ast.If) and isinstance(node.body[-1], ast.Return | ast.Raise | ast.Continue)
+    used = [
+        n.value.id for n in ast.walk(node) if isinstance(n, ast.Subscript) and isinstance(n.value, ast.Name)
+    ]
+    for other in list(dict.fromkeys([*scope.params, *used]))[:5]:
+        if other in ("self", "cls"):
+            continue
+        if leaves:
+            yield put(src, test, f"{_loose(test, code, ast.Or)} or not {other}", "condition_add")
+        else:
+            yield put(src, test, f"{other} and {_loose(test, code, ast.And)}", "condition_add")
+
+
+def _loose(test: ast.expr, code: str, joined: type[ast.boolop]) -> str:
+    """A condition in parentheses where `and` (or `or`) beside it would read it otherwise."""
+    inner = isinstance(test, ast.BoolOp) and joined is ast.And and isinstance(test.op, ast.Or)
+    return f"({code})" if inner or isinstance(test, ast.IfExp | ast.Lambda) else code
 
 
 def offsets(src: Source, node: ast.AST) -> Iterator[Mutation]:

@@ -11,16 +11,16 @@ from typing import Any
 
 #: (pattern over "Type: message", families it speaks for and how strongly, in units of the `hint` feature)
 _RULES: list[tuple[str, dict[str, float]]] = [
-    (r"^RecursionError", {"guard": 1.2, "shift": 1.0, "arguments": 1.0, "operands": 0.7, "strict": 0.7,
+    (r"^RecursionError", {"condition_add": 1.0, "guard": 1.2, "shift": 1.0, "arguments": 1.0, "operands": 0.7, "strict": 0.7,
                           "const": 0.5, "arith": 0.7, "name": 0.5}),
     (r"^(Hang|Timeout|Failed: Timeout)", {"step": 1.0, "augmented": 1.0, "strict": 0.8, "shift": 0.8, "name": 0.5,
                            "loop_test": 1.5, "dedent": 1.0, "indent": 1.0, "arith": 0.7, "jump": 0.7, "update": 0.7, "swap": 0.5, "flip": 0.5,
                            "condition_drop": 0.5, "negate": 0.5}),
-    (r"^IndexError", {"index": 1.0, "range": 1.2, "strict": 1.0, "slice": 0.5, "guard": 1.0, "shift": 0.8,
+    (r"^IndexError", {"condition_add": 1.0, "index": 1.0, "range": 1.2, "strict": 1.0, "slice": 0.5, "guard": 1.0, "shift": 0.8,
                       "const": 0.5, "operands": 0.8, "name": 0.4, "and_or": 0.4, "swap": 0.4,
                       "loop_test": 1.5, "offset": 0.5}),
     (r"^KeyError", {"get": 1.5, "string": 1.0, "flip": 0.8, "name": 0.5, "swap": 0.5, "augment": 0.5}),
-    (r"^ZeroDivisionError", {"guard": 1.5, "const": 0.5, "range": 0.5, "name": 0.3}),
+    (r"^ZeroDivisionError", {"condition_add": 1.0, "guard": 1.5, "const": 0.5, "range": 0.5, "name": 0.3}),
     (r"NoneType", {"return": 1.3, "rebind": 1.5, "none": 1.0, "flip": 0.8, "negate": 0.6, "guard": 0.8}),
     (r"^TypeError.*(unsupported operand|can only concatenate|must be str|not supported between)",
      {"wrap": 1.2, "unwrap": 0.8, "function": 0.7, "none": 0.8}),
@@ -30,7 +30,7 @@ _RULES: list[tuple[str, dict[str, float]]] = [
     (r"^NameError", {"name": 1.0, "self": 1.5, "function": 0.5}),
     (r"^UnboundLocalError", {"declare": 2.0, "name": 0.7, "dedent": 0.7, "swap": 0.7}),
     (r"^AttributeError", {"attribute": 1.2, "method": 1.2, "self": 0.5, "collection": 0.5}),
-    (r"^ValueError.*(empty|zero)", {"guard": 1.3, "argument_add": 1.0}),
+    (r"^ValueError.*(unpack|empty|zero)", {"condition_add": 1.0, "guard": 1.3, "argument_add": 1.0}),
     (r"^ValueError.*(invalid literal|could not convert)", {"method_add": 1.0, "wrap": 0.7, "guard": 0.7}),
     (r"^ValueError.*unpack", {"method_add": 1.2, "method": 1.0, "operands": 0.5}),
     (r"^ValueError.*not in list", {"flip": 0.8, "method": 1.0}),

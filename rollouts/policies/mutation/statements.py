@@ -232,6 +232,8 @@ def missing(src: Source, node: ast.AST) -> Iterator[Mutation]:
             yield from _flushes(src, node, before)
     if isinstance(node, ast.While | ast.For) and src.function(node):
         yield from _updates(src, node)
+    if isinstance(node, ast.For) and isinstance(node.target, ast.Name) and src.function(node):
+        yield from _never_filled(src, node, node.target.id)
 
 
 def _flushes(src: Source, node: ast.Return, loop: ast.stmt) -> Iterator[Mutation]:
@@ -265,6 +267,43 @@ def _updates(src: Source, loop: ast.While | ast.For) -> Iterator[Mutation]:
                     at = src.starts[place.lineno - 1]
                     code = f"{src.indent(place)}{target} = {value}\n"
                     yield Mutation(at, at, code, "update", place.lineno)
+
+
+def _never_filled(src: Source, loop: ast.For, value: str) -> Iterator[Mutation]:
+    """`items.append(x)` at the end of a block of the loop, for a list that is read but never filled."""
+    function = src.function(loop)
+    calls = [n.func for n in ast.walk(function or src.tree) if isinstance(n, ast.Call)]
+    filled = {
+        f.value.id
+        for f in calls
+        if isinstance(f, ast.Attribute)
+        and f.attr in ("append", "extend", "add", "insert")
+        and isinstance(f.value, ast.Name)
+    }
+    empty = [
+        n.targets[0].id
+        for n in ast.walk(function or src.tree)
+        if isinstance(n, ast.Assign)
+        and isinstance(n.targets[0], ast.Name)
+        and isinstance(n.value, ast.List)
+        and not n.value.elts
+    ]
+    for items in [name for name in dict.fromkeys(empty) if name not in filled][:3]:
+        for block in _blocks(loop):
+            last = block[-1]
+            if src.alone(last) and not isinstance(last, ast.Return | ast.Break | ast.Continue | ast.Raise):
+                at = src.starts[last.end_lineno or last.lineno]
+                gap = "" if src.text[:at].endswith("\n") else "\n"
+                code = f"{gap}{src.indent(last)}{items}.append({value})\n"
+                yield Mutation(at, at, code, "update", last.lineno, 1.5)
+
+
+def _blocks(loop: ast.stmt) -> Iterator[list[ast.stmt]]:
+    """The loop's body and the blocks of conditions in it."""
+    for node in [loop, *(n for n in ast.walk(loop) if isinstance(n, ast.If))]:
+        for block in (getattr(node, "body", []), getattr(node, "orelse", [])):
+            if block:
+                yield block
 
 
 STATEMENTS: tuple[Operator, ...] = (jump, removal, order, result, guard, missing)

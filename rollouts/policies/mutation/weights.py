@@ -51,7 +51,7 @@ GENERAL: dict[str, float] = {
 FAMILIES: dict[str, float] = {
     "strict": 1.6, "flip": 0.8, "compare": 0.0, "shift": 0.1, "arith": 0.8, "operands": 0.2,
     "operand_drop": -0.1, "group": 0.6, "augmented": 0.9, "augment": 0.1, "negate": 0.4, "const": 1.1,
-    "bool": 0.8, "string": 0.0, "none": -0.3, "and_or": 1.5, "condition_drop": 0.2, "slice": 0.6, "index": 1.1,
+    "bool": 0.8, "string": 0.0, "none": -0.3, "and_or": 1.5, "condition_drop": 0.2, "condition_add": -0.2, "slice": 0.6, "index": 1.1,
     "get": -1.0, "unwrap": 0.0, "method": 0.6, "attribute": 0.1, "function": 1.0, "name": 0.8, "self": 0.0,
     "arguments": 0.8, "argument_add": 0.5, "argument_drop": 0.0, "copy": -0.4, "reverse": -0.5, "range": 1.3,
     "return_value": -0.4, "collection": -0.1, "wrap": -0.6, "method_add": -0.9, "rows": 1.0, "jump": 0.3,
