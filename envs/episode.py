@@ -165,9 +165,9 @@ class Episode:
     async def step(self, call: ToolCall, *, log_prob: float | None = None) -> Observation:
         """Carry out one call of the last reply and record it with its result.
 
-        Raises `EpisodeOver` after the end, `ValueError` for a call that is not the last reply's, and
-        `KernelError` when the sandbox fails. A cancelled call is ended, leaves no step, and may have
-        changed files; an event says so.
+        When the last reply has no open call, this one is recorded as a reply of its own. Raises `EpisodeOver`
+        after the end, `ValueError` for a call that is not among the open ones, and `KernelError` when the
+        sandbox fails. A cancelled call is ended, leaves no step, and may have changed files; an event says so.
         """
         if self.done:
             raise EpisodeOver("the episode has ended; no more steps")
@@ -256,11 +256,12 @@ class Episode:
             last -= 1
         calls = messages[last].tool_calls if last >= 0 else ()
         answered = len(messages) - 1 - last
+        if answered >= len(calls):
+            self.record_reply(Message(role="assistant", content="", tool_calls=(call,)))
+            return len(messages) - 1, 0
         positions = [i for i, known in enumerate(calls) if known.id == call.id and i >= answered]
         if not positions:
-            raise ValueError(
-                f"call {call.id!r} is not an open call of the last reply; record the reply first"
-            )
+            raise ValueError(f"call {call.id!r} is not an open call of the last reply")
         return last, positions[0]
 
     def _record(

@@ -124,17 +124,24 @@ async def test_submit_ends_the_episode_and_keeps_the_answer(task: Task, pool: Ke
         assert [m["role"] for m in submission.messages] == ["system", "user", "assistant", "tool"]
 
 
-async def test_only_an_open_call_of_the_last_reply_can_be_stepped(task: Task, pool: KernelPool) -> None:
+async def test_with_a_reply_open_only_its_own_calls_can_be_stepped(task: Task, pool: KernelPool) -> None:
     async with await begun(task, pool) as episode:
         call = ToolCall(id="c0", name="bash", arguments={"command": "true"})
-        with pytest.raises(ValueError, match="record the reply first"):
-            await episode.step(call)
         episode.record_reply(Message(role="assistant", tool_calls=(call, call)))
+        with pytest.raises(ValueError, match="not an open call"):
+            await episode.step(ToolCall(id="c1", name="bash", arguments={"command": "true"}))
         await episode.step(call)
         await episode.step(call)  # providers do repeat ids: the second call is another one
         assert [step.call for step in episode.trajectory.steps] == [0, 1]
-        with pytest.raises(ValueError, match="not an open call"):
-            await episode.step(call)
+
+
+async def test_a_call_without_a_reply_is_recorded_as_one_of_its_own(task: Task, pool: KernelPool) -> None:
+    async with await begun(task, pool) as episode:
+        for number in range(2):
+            await episode.step(ToolCall(id=f"c{number}", name="bash", arguments={"command": "true"}))
+        roles = [message.role for message in episode.trajectory.messages]
+        assert roles[-4:] == ["assistant", "tool", "assistant", "tool"]
+        assert [(step.turn, step.call) for step in episode.trajectory.steps] == [(0, 0), (1, 0)]
 
 
 async def test_forks_go_on_from_the_same_point_and_share_nothing(task: Task, pool: KernelPool) -> None:

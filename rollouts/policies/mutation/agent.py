@@ -57,7 +57,7 @@ class MutationPolicy:
     def __init__(
         self,
         weights: Mapping[str, float] | str | Path | None = None,
-        tries: int = 40,
+        tries: int = 32,
         temperature: float = 1.0,
     ) -> None:
         if isinstance(tries, bool) or not isinstance(tries, int) or tries < 0:
