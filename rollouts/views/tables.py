@@ -177,4 +177,4 @@ def _branch_words(b: BranchLine) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.2f}"
+    return "–" if value is None else f"{round(value, 2) + 0.0:+.2f}"  # never -0.00
