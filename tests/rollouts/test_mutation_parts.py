@@ -147,6 +147,29 @@ def test_a_file_that_does_not_parse_is_localised_from_the_collection_error(tmp_p
         ),
         ("c = f - 32 * 5 / 9\n", "c = (f - 32) * 5 / 9\n"),
         ("n = 0\ndef f():\n    n += 1\n", "n = 0\ndef f():\n    global n\n    n += 1\n"),
+        ("z = len(a) * [0]\n", "z = (len(a) - 1) * [0]\n"),
+        (
+            "def f(a, n):\n    if n < 0 or n == 9:\n        return 0\n    return f(a[1:], n)\n",
+            "def f(a, n):\n    if n < 0 or n == 9 or not a:\n        return 0\n    return f(a[1:], n)\n",
+        ),
+        (
+            "def f(a, n):\n    while n or a[n]:\n        n -= 1\n",
+            "def f(a, n):\n    while a and (n or a[n]):\n        n -= 1\n",
+        ),
+        ("def f(n):\n    return []\n", "def f(n):\n    return [n]\n"),
+        (
+            "def f(a):\n    r = f(a[1:])\n    return [x + 1 for x in r]\n",
+            "def f(a):\n    r = f(a[1:])\n    return r + [x + 1 for x in r]\n",
+        ),
+        (
+            "def f(a, k):\n    for x in a:\n        g(x)\n",
+            "def f(a, k):\n    for x in a[k:]:\n        g(x)\n",
+        ),
+        (
+            "def f(a):\n    s = []\n    for x in a:\n        if x:\n            g(s)\n    return s\n",
+            "def f(a):\n    s = []\n    for x in a:\n        if x:\n            g(s)\n"
+            "            s.append(x)\n    return s\n",
+        ),
         ("def f(x):\n    return x.sort()\n", "def f(x):\n    x.sort()\n    return x\n"),
     ],
 )
