@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from . import hints, lines
 from .calls import CALLS
+from .conditions import CONDITIONS
 from .expressions import EXPRESSIONS
 from .source import Mutation, Source
 from .spectrum import Spectrum
@@ -25,7 +26,7 @@ from .weights import COLUMN, NAMES, Floats
 
 Ints = NDArray[np.int64]
 
-OPERATORS = (*EXPRESSIONS, *CALLS, *STATEMENTS)
+OPERATORS = (*EXPRESSIONS, *CONDITIONS, *CALLS, *STATEMENTS)
 MAX_CANDIDATES = 4000
 #: Families whose edits can be well-formed and yet no program (`break` outside a loop).
 _COMPILED = frozenset(("jump", "dedent", "indent", "declare", "return", "swap", "delete"))
