@@ -7,22 +7,18 @@ the machine's files, processes or network, so it has to be allowed expressly. Se
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import hashlib
-import json
 import os
 import posixpath
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import KernelClosed, KernelError, KernelStartFailed, UnsupportedFeature
 from ..journal import Journal, default_directory, reap
 from ..kernel import BaseSpec, Capabilities, CopyIn, Limits, ReadOnlyMount, RunStep, Snapshot
 from . import beneath
+from .bases import base_key, locked
 from .local import archive as archives
 from .local.machine import BASE_ENV
 from .local.store import remove_tree
@@ -76,9 +72,9 @@ class SubprocessBackend:
         """See `Backend.prepare`."""
         self._open()
         _check(spec)
-        key = await asyncio.to_thread(_key, spec)
+        key = await asyncio.to_thread(base_key, spec, _FORMAT, BASE_ENV)
         if not self._trees.has(key):
-            async with _locked(self._trees.room / "locks" / key):
+            async with locked(self._trees.room / "locks" / key):
                 if not self._trees.has(key):
                     await self._build(spec, key)
         return Snapshot(self.name, key)
@@ -221,43 +217,6 @@ def _check(spec: BaseSpec) -> None:
     for path in (spec.workdir, *(step.target for step in spec.steps if isinstance(step, CopyIn))):
         if not path.startswith("/") or ".." in path.split("/"):
             raise KernelError(f"{path!r} is not an absolute path in its plain form")
-
-
-def _key(spec: BaseSpec) -> str:
-    steps: list[object] = []
-    for step in spec.steps:
-        if isinstance(step, CopyIn):
-            steps.append(["copy", step.target, _source_digest(step.source)])
-        else:
-            steps.append(["run", step.command, asdict(step.limits)])
-    inputs = [_FORMAT, BASE_ENV, spec.workdir, dict(spec.env), steps]
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
-
-
-def _source_digest(source: Path) -> str:
-    try:
-        if source.is_dir():
-            return digest(scan(source.resolve(), HashCache())[0])
-        with source.open("rb") as file:
-            return f"{source.stat().st_mode:o}:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-    except OSError as error:
-        raise KernelError(f"{source} cannot be copied into a kernel: {error.strerror}") from error
-
-
-@asynccontextmanager
-async def _locked(path: Path) -> AsyncIterator[None]:
-    """Hold a file lock; waiting costs no thread."""
-    fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                await asyncio.sleep(0.02)
-        yield
-    finally:
-        os.close(fd)
 
 
 def _fill(room: Path, tree: Path | None, setting: Setting, mounts: Sequence[ReadOnlyMount]) -> list[Mounted]:

@@ -6,26 +6,21 @@ tools are bound) and what the spec's steps made on top of it. Its digest is the 
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
 import functools
-import hashlib
-import json
 import os
 import posixpath
 import stat
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import KernelError, UnsupportedFeature
 from ...kernel import BaseSpec, CopyIn, RunStep, Snapshot
+from ..bases import base_key, locked
 from . import machine
 from .skeleton import ensure_skeleton
 from .store import FORMAT, Store, copy_file, remove_tree
-from .tree import OPAQUE, Below, HashCache, digest, is_whiteout, scan
+from .tree import OPAQUE, Below, HashCache, is_whiteout, scan
 
 if TYPE_CHECKING:
     from .backend import LocalBackend
@@ -71,9 +66,9 @@ async def prepare(backend: LocalBackend, store: Store, spec: BaseSpec) -> Snapsh
     _check(spec)
     await backend.in_thread(store.create)
     skeleton = await backend.in_thread(ensure_skeleton, store)
-    key = await backend.in_thread(_key, spec, skeleton)
+    key = await backend.in_thread(base_key, spec, FORMAT, skeleton, machine.BASE_ENV)
     if not store.has(key):
-        async with _lock(store.root / "locks" / key):
+        async with locked(store.root / "locks" / key):
             if not store.has(key):
                 await _build(backend, store, spec, skeleton, key)
     return Snapshot("local", key)
@@ -98,44 +93,6 @@ def _check_target(path: str) -> None:
             raise KernelError(
                 f"{path!r} lies in {closed}, which is this machine's own and read-only in a kernel"
             )
-
-
-def _key(spec: BaseSpec, skeleton: str) -> str:
-    steps: list[object] = []
-    for step in spec.steps:
-        if isinstance(step, CopyIn):
-            steps.append(["copy", step.target, _source_digest(step.source)])
-        else:
-            steps.append(["run", step.command, asdict(step.limits)])
-    inputs = [FORMAT, skeleton, machine.BASE_ENV, spec.workdir, dict(spec.env), steps]
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
-
-
-def _source_digest(source: Path) -> str:
-    try:
-        info = source.stat()  # the source itself is the host's word and may be a link
-        if stat.S_ISDIR(info.st_mode):
-            return digest(scan(source.resolve(), HashCache())[0])
-        with source.open("rb") as file:
-            return f"{stat.S_IMODE(info.st_mode):o}:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-    except OSError as error:
-        raise KernelError(f"{source} cannot be copied into a kernel: {error.strerror}") from error
-
-
-@asynccontextmanager
-async def _lock(path: Path) -> AsyncIterator[None]:
-    """Hold a file lock; waiting costs no thread."""
-    fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                await asyncio.sleep(0.02)
-        yield
-    finally:
-        os.close(fd)
 
 
 async def _build(backend: LocalBackend, store: Store, spec: BaseSpec, skeleton: str, key: str) -> None:
