@@ -55,8 +55,6 @@ def run(
 
     settings = load_config(config, overrides or ())
     target = out or _fresh_run_dir(config)
-    if out is None:
-        print(f"run directory: {target} (to finish it later, add --out {target})", file=sys.stderr)
     result = asyncio.run(run_batch(settings, target, _progress()))
     figures = _print_summary(target)
     if result.resumed and not result.branches:
