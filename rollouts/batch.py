@@ -96,7 +96,7 @@ async def run_batch(config: RunConfig, out: Path, progress: Progress | None = No
     await check(config, tasks.tasks)
     progress = progress or Silent()
     with RunStore.create(out, config.yaml()) as store:
-        progress.note(f"run directory: {out} (the same command with --out {out} finishes an interrupted run)")
+        progress.note(f"run directory: {out}")
         result = BatchResult(out, store.run_id, problems=[str(problem) for problem in tasks.problems])
         for problem in result.problems:
             store.event("task_problem", message=problem)
