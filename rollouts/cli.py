@@ -192,7 +192,10 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)  # that of a `typer.Exit`, or INTERRUPTED
         if code == INTERRUPTED:
-            _fail("stopped; what was done is kept, and the same command with the same --out goes on from there", code)
+            _fail(
+                "stopped; what was done is kept, and the same command with the same --out goes on from there",
+                code,
+            )
         sys.exit(code)
     except (RolloutError, TaskError) as error:
         _fail(str(error), getattr(error, "exit_code", 2))
