@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from envs import Task, TaskSet, load_tasks
+from envs import Task, TaskSet, lint, load_tasks
 from kernel_pool import KernelError
 
 from .config import RunConfig
@@ -29,6 +29,8 @@ from .store import BranchWriter, RunStore
 
 #: Endings after which a branch is tried again: the machinery failed, not the work.
 RETRIED = ("infra_error", "policy_error")
+#: Doubts about tasks that are told at the start of a run.
+DOUBTS_TOLD = 10
 
 
 class Progress(Protocol):
@@ -101,6 +103,7 @@ async def run_batch(config: RunConfig, out: Path, progress: Progress | None = No
         for problem in result.problems:
             store.event("task_problem", message=problem)
             progress.note(problem)
+        _tell_doubts(tasks.tasks, store, progress)
         executor = make_executor(config, store.run_id, out, {task.id: task for task in tasks.tasks})
         batch = _Batch(config, store, executor, progress, result)
         try:
@@ -110,6 +113,17 @@ async def run_batch(config: RunConfig, out: Path, progress: Progress | None = No
             await executor.close()
         finish(store, config)
     return result
+
+
+def _tell_doubts(tasks: Sequence[Task], store: RunStore, progress: Progress) -> None:
+    """What is doubtful about tasks that can be read: all of it as events, the first of it to whoever watches."""
+    doubts = [f"{task.id}: {doubt}" for task in tasks for doubt in lint(task)]
+    for doubt in doubts:
+        store.event("task_doubt", message=doubt)
+    for doubt in doubts[:DOUBTS_TOLD]:
+        progress.note(f"doubtful: {doubt}")
+    if len(doubts) > DOUBTS_TOLD:
+        progress.note(f"... and {len(doubts) - DOUBTS_TOLD} more doubts, in events.jsonl")
 
 
 def finish(store: RunStore, config: RunConfig) -> None:

@@ -158,6 +158,23 @@ def test_a_task_that_cannot_be_set_up_is_told_and_does_not_fail_the_batch(tmp_pa
     assert done.returncode == 1, "a run without any outcome is a problem"
 
 
+def test_a_task_that_nothing_can_verify_is_told_at_the_start(tmp_path: Path) -> None:
+    task = {"id": "blind", "instruction": "Do something.", "files": {"a.py": "x = 1\n"}}
+    (tmp_path / "tasks.jsonl").write_text(json.dumps(task) + "\n")
+    config = {
+        "tasks": str(tmp_path / "tasks.jsonl"),
+        "branches": 1,
+        "policy": {"name": "scripted", "options": {"replies": FAIL}},
+        "engine": {"kind": "inline", "retries": 0},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    done = rollouts("run", tmp_path / "config.yaml", "--out", tmp_path / "run")
+    assert done.returncode == 1
+    assert "doubtful: blind: there are no hidden tests: nothing can be verified" in done.stderr
+    totals = json.loads(rollouts("show", tmp_path / "run", "--json").stdout)["totals"]
+    assert (totals["failed"], totals["missing"]) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("engine", "number"), [("inline", signal.SIGINT), ("ray", signal.SIGINT), ("ray", signal.SIGTERM)]
 )
