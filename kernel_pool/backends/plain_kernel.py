@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import posixpath
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -21,6 +22,8 @@ from .local.tree import Difference, HashCache, scan
 _ROOT_TOKEN, _ID_TOKEN = "@KERNEL_ROOT@", "@KERNEL_ID@"
 #: Directories of the machine that argument paths keep meaning, even when the kernel has one of that name.
 _MACHINE = frozenset(("bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "proc", "dev", "sys", "etc"))
+#: The interpreter's own directories do too, wherever they lie (a checkout below /tmp has its .venv there).
+_TOOLS = (sys.prefix, sys.base_prefix)
 
 
 @dataclass(frozen=True)
@@ -250,7 +253,7 @@ class PlainKernel:
 
     def _argument(self, text: str) -> str:
         """An absolute path of the kernel as the machine knows it; anything else as it is."""
-        if not text.startswith("/"):
+        if not text.startswith("/") or any(_at_or_below(text, tools) for tools in _TOOLS):
             return text
         top = text.split("/")[1]
         mapped = top and top not in _MACHINE and (self.root / top).is_dir()

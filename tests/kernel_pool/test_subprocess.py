@@ -46,6 +46,17 @@ async def test_variables_of_the_base_that_hold_paths_are_mapped(plain: Backend) 
     await kernel.close()
 
 
+async def test_the_interpreters_own_directories_keep_their_meaning_wherever_they_lie(
+    plain: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kernel_pool.backends.plain_kernel._TOOLS", ("/tmp/checkout/.venv",))
+    kernel = await plain.start(await plain.prepare(BaseSpec(env={"WAY": "/tmp/checkout/.venv/bin:/tmp/x"})))
+    ours, kernels = (await kernel.run("echo $WAY")).stdout.decode().strip().split(":")
+    assert ours == "/tmp/checkout/.venv/bin"
+    assert kernels.endswith("/root/tmp/x")
+    await kernel.close()
+
+
 async def test_a_fork_in_another_process_s_state_dir_finds_its_shell(plain: Backend, tmp_path: Path) -> None:
     kernel = await plain.start(await plain.prepare(BaseSpec()))
     await kernel.run("mkdir here; cd here; WHERE=$PWD")
