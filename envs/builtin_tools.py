@@ -165,8 +165,11 @@ def _told(result: ExecResult, limits: Limits) -> ToolOutput:
         "exited": f"exit code {result.exit_code}",
         "signalled": f"killed by signal {result.signal}",
         "timeout": f"timed out after {limits.wall_s:g} s",
+        "cpu": f"ended: it used more than {limits.cpu_s or 0:g} s of CPU time",
+        "oom": f"ended: it used more than {limits.memory_mb} MiB of memory",
+        "pids": f"ended: it started more than {limits.processes} processes",
+        "disk": f"ended: it filled more than {limits.disk_mb} MiB of disk",
         "output": f"ended: it printed more than {limits.output_bytes} bytes",
-        "memory": f"ended: it used more than {limits.memory_mb} MiB of memory",
         "cancelled": "cancelled",
     }
     parts = [endings[result.ended].encode(), b"\n", result.stdout]

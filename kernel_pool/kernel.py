@@ -11,8 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
-#: How a command ended. Everything but "exited" means a limit or a cancellation ended it.
-Ended = Literal["exited", "signalled", "timeout", "output", "memory", "cancelled"]
+#: How a command ended. Everything but "exited" and "signalled" names the limit that ended it, or a cancellation.
+Ended = Literal["exited", "signalled", "timeout", "cpu", "oom", "pids", "disk", "output", "cancelled"]
+
+#: The network that commands have: their own loopback and nothing else, or the host's.
+Network = Literal["none", "host"]
 
 #: What a fork restores: files only, files and the shell's environment, or the memory of processes as well.
 Restores = Literal["files", "files+env", "memory"]
@@ -23,14 +26,16 @@ OutputSink = Callable[[Literal["stdout", "stderr"], bytes], None]
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on one command. Each is enforced for that command alone and ends nothing else."""
+    """Bounds on one command. Each ends that command alone, under the name in brackets; the kernel goes on."""
 
-    wall_s: float = 60.0  #: seconds of wall time
-    memory_mb: int = 1024  #: MiB of address space a process (or resident memory of the kernel) may use
-    processes: int = 256  #: processes and threads in the kernel
-    output_bytes: int = 8 * 1024 * 1024  #: stdout and stderr together; the command is ended at the limit
-    file_mb: int = 256  #: MiB of the largest file it may write
-    open_files: int = 1024  #: file descriptors a process may hold
+    wall_s: float = 60.0  #: seconds of wall time ["timeout"]
+    cpu_s: float | None = None  #: seconds of CPU time, all processes together; None: not bounded ["cpu"]
+    memory_mb: int = 1024  #: MiB of memory, all processes together ["oom"]
+    processes: int = 256  #: processes and threads ["pids"]
+    disk_mb: int = 4096  #: MiB that the kernel's changes may take on disk ["disk"]
+    output_bytes: int = 8 * 1024 * 1024  #: stdout and stderr together ["output"]
+    file_mb: int = 256  #: MiB of the largest file; a process that writes beyond it gets SIGXFSZ or EFBIG
+    open_files: int = 1024  #: file descriptors a process may hold; beyond it gets EMFILE
 
     def with_wall(self, wall_s: float) -> Limits:
         """The same limits with another wall time (seconds)."""
@@ -121,24 +126,28 @@ class BaseSpec:
     """How to build the state that everything forks from.
 
     `image` is a name the back-end understands; "" and plain Debian or Python images mean, for the local
-    back-end, this machine's own tools.
+    back-end, this machine's own tools. A back-end that has images (`Capabilities.images`) builds `dockerfile`,
+    with its directory as context, in place of `image` and `steps`, which say the same as far as they can;
+    `env` and `workdir` hold in either case.
     """
 
     image: str = ""
     workdir: str = "/app"
     env: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[CopyIn | RunStep, ...] = ()
+    dockerfile: Path | None = None
 
 
 @dataclass(frozen=True)
 class Capabilities:
     """What a back-end gives, as it is in force on this machine, not as it was hoped for."""
 
-    isolated: bool  #: commands cannot reach the host's files, processes or network
+    isolated: bool  #: commands cannot reach the host's files, processes or (with network "none") network
     restores: Restores
-    network: Literal["none", "host"]
-    enforces: frozenset[str]  #: the fields of `Limits` that really hold
-    notes: tuple[str, ...] = ()  #: what is weaker here, and why; one sentence each
+    network: Network
+    enforces: Mapping[str, str]  #: field of `Limits` that really holds -> the mechanism that holds it
+    notes: tuple[str, ...] = ()  #: what is weaker here, why, and the mend if there is one; one sentence each
+    images: bool = False  #: `BaseSpec.image` names a real image, not this machine's own tools
 
 
 class Kernel(Protocol):

@@ -56,7 +56,13 @@ class SubprocessBackend:
             isolated=False,
             restores="files+env",
             network="host",
-            enforces=frozenset(("wall_s", "memory_mb", "output_bytes", "file_mb", "open_files")),
+            enforces={
+                "wall_s": "watch",
+                "memory_mb": "watch",
+                "output_bytes": "watch",
+                "file_mb": "watch",
+                "open_files": "watch",
+            },
             notes=(
                 "nothing is isolated: commands can reach this machine's files, processes and network",
                 "there is no root directory of its own: absolute paths in shell commands mean this machine's; "

@@ -16,7 +16,9 @@ async def capabilities_name_real_limits(scene: Scene) -> None:
     """`enforces` holds names of fields of `Limits`, and every weakness is a sentence."""
     known = {field.name for field in fields(Limits)}
     capabilities = scene.backend.capabilities
-    expect(capabilities.enforces <= known, f"unknown limits: {sorted(capabilities.enforces - known)}")
+    unknown = set(capabilities.enforces) - known
+    expect(not unknown, f"unknown limits: {sorted(unknown)}")
+    expect(all(how.strip() for how in capabilities.enforces.values()), "a limit without its mechanism")
     expect(all(note.strip() for note in capabilities.notes), "an empty note")
 
 

@@ -56,7 +56,14 @@ class LocalBackend:
             isolated=True,
             restores="files+env",
             network="none",
-            enforces=frozenset(("wall_s", "memory_mb", "processes", "output_bytes", "file_mb", "open_files")),
+            enforces={
+                "wall_s": "watch",
+                "memory_mb": "watch",
+                "processes": "watch",
+                "output_bytes": "watch",
+                "file_mb": "watch",
+                "open_files": "watch",
+            },
             notes=(
                 "memory_mb bounds the address space of each process, and ten times a second the sum of all of them",
                 "the disk space of a kernel is not bounded as a whole, only each file; CPU time is bounded by wall_s",

@@ -208,7 +208,7 @@ class _Run:
             if now >= next_look:
                 next_look = now + _TICK_S
                 if _memory_in_use() > self._limits["memory_mb"] * 1024 * 1024:
-                    return "memory", None
+                    return "oom", None
             reason = self._turn(min(deadline, next_look) - now)
             if reason is not None:
                 return reason, None
