@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ...errors import BackendUnavailable, KernelClosed, KernelStartFailed
-from ...kernel import BaseSpec, Capabilities, Limits, ReadOnlyMount, Snapshot
+from ...kernel import BaseSpec, Capabilities, Limits, Network, ReadOnlyMount, Snapshot
 from . import base as bases
 from . import machine
 from . import mounts as read_only
@@ -34,12 +34,19 @@ class LocalBackend:
     that are imported once, so that `python -m MODULE ...` starts by fork (see `inside/warm.py`).
     """
 
-    def __init__(self, state_dir: Path | None = None, *, warm: Sequence[str] = ("pytest",)) -> None:
+    def __init__(
+        self,
+        state_dir: Path | None = None,
+        *,
+        warm: Sequence[str] = ("pytest",),
+        network: Network = "none",
+    ) -> None:
         problem = machine.missing()
         if problem is not None:
             raise BackendUnavailable(problem)
         self._store = Store((state_dir or default_state_dir()).absolute())
         self._warm = tuple(warm)
+        self._network: Network = network
         self._files = ThreadPoolExecutor(4, thread_name_prefix="kernel-files")
         self._opening: asyncio.Task[tuple[Instance, Spawner]] | None = None
         self._closed = False
@@ -192,12 +199,21 @@ class LocalBackend:
     async def _bring_up(self) -> tuple[Instance, Spawner]:
         await self.in_thread(self._store.create)
         instance = await self.in_thread(Instance, self._store)
-        spawner = Spawner(self._store.root, instance.path / "root", warm=self._warm)
+        spawner: Spawner | None = None
         try:
+            groups = await self.in_thread(instance.groups)
+            spawner = Spawner(
+                self._store.root,
+                instance.path / "root",
+                warm=self._warm,
+                network=self._network,
+                groups=groups,
+            )
             await spawner.start()
             await self._probe(instance, spawner)
         except BaseException:
-            await spawner.close()
+            if spawner is not None:
+                await spawner.close()
             await self.in_thread(instance.remove)
             raise
         return instance, spawner

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,9 +11,11 @@ from typing import Any
 
 from ...errors import FileAccessError, KernelClosed, KernelError, KernelStartFailed
 from ...kernel import ExecResult, FileInfo, Limits, OutputSink, Snapshot
+from .channel import Channel, Take
 from .inside import wire
 
 _START_S = 60.0
+_CANCEL_S = 5.0  # seconds a kernel has to end a command when asked to
 
 
 class LocalKernel:
@@ -32,8 +33,7 @@ class LocalKernel:
         self._limits = limits
         self._freeze = freeze
         self._dispose = dispose
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._channel: Channel | None = None
         self._one_at_a_time = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
         self.shell_state = ""  #: bash's saved state; untrusted text
@@ -45,7 +45,7 @@ class LocalKernel:
 
     async def connect(self, sock: socket.socket, *, env: Mapping[str, str], workdir: str, state: str) -> None:
         """Hand the kernel its settings and wait until it stands. Raises `KernelStartFailed`."""
-        self._reader, self._writer = await asyncio.open_unix_connection(sock=sock, limit=4 * wire.CHUNK)
+        self._channel = await Channel.open(self._name, sock)
         self.shell_state = state
         try:
             async with asyncio.timeout(_START_S):
@@ -133,31 +133,30 @@ class LocalKernel:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        if self._writer is not None:
-            self._writer.transport.abort()
+        if self._channel is not None:
+            self._channel.abort()
         await self._dispose()
 
-    def _must_be_open(self) -> asyncio.StreamWriter:
-        if self._closing is not None or self._writer is None or self._writer.is_closing():
+    def _must_be_open(self) -> Channel:
+        if self._closing is not None or self._channel is None or self._channel.closed:
             raise KernelClosed(f"kernel {self._name} is closed")
-        return self._writer
+        return self._channel
 
     async def _ask(
         self,
         request: dict[str, Any],
         blob: bytes = b"",
-        take: Callable[[bytes, bytes], None] = lambda _kind, _payload: None,
+        take: Take = lambda _kind, _payload: None,
     ) -> dict[str, Any]:
         """Send a request, pass on what streams back, return the result. A cancellation waits for the kernel."""
         async with self._one_at_a_time:
-            writer = self._must_be_open()
-            message = wire.message(wire.REQUEST, {**request, "blob": len(blob)})
-            # The exchange is a task of its own: cancelling us must not leave half an answer in the stream.
-            exchange = asyncio.create_task(self._exchange(writer, message, blob, take))
+            channel = self._must_be_open()
+            pending = channel.ask(request, blob, take)
             try:
-                answer = await asyncio.shield(exchange)
+                # Cancelling us must not leave half an answer in the stream.
+                answer = await asyncio.shield(pending)
             except asyncio.CancelledError:
-                await self._cancel(writer, exchange)
+                await _end(channel, pending)
                 raise
         if "refused" in answer:
             raise FileAccessError(str(request.get("path", "")), str(answer["refused"]))
@@ -165,37 +164,14 @@ class LocalKernel:
             raise KernelError(f"kernel {self._name}: {answer['error']}")
         return answer
 
-    async def _cancel(self, writer: asyncio.StreamWriter, exchange: asyncio.Task[dict[str, Any]]) -> None:
-        """End the running command and take the rest of its answer, so that the kernel stays usable."""
-        if exchange.done():
-            return
-        writer.write(wire.frame(wire.CANCEL))
-        try:
-            async with asyncio.timeout(5.0):
-                await asyncio.shield(exchange)
-        except (KernelError, TimeoutError, asyncio.CancelledError):
-            exchange.cancel()  # it does not answer, or we are cancelled again: give the kernel up
-            writer.transport.abort()
 
-    async def _exchange(
-        self, writer: asyncio.StreamWriter, message: bytes, blob: bytes, take: Callable[[bytes, bytes], None]
-    ) -> dict[str, Any]:
-        assert self._reader is not None
-        try:
-            writer.write(message)
-            for start in range(0, len(blob), wire.CHUNK):
-                writer.write(wire.frame(wire.BLOB, blob[start : start + wire.CHUNK]))
-                await writer.drain()
-            while True:
-                kind, length = wire.parse_header(await self._reader.readexactly(wire.HEADER.size))
-                payload = await self._reader.readexactly(length)
-                if kind == wire.RESULT:
-                    answer: dict[str, Any] = json.loads(payload)
-                    return answer
-                take(kind, payload)
-        except (asyncio.IncompleteReadError, ConnectionError, wire.WireError, json.JSONDecodeError) as error:
-            writer.transport.abort()
-            raise KernelClosed(f"kernel {self._name} is gone: {error}") from error
-        except BaseException:
-            writer.transport.abort()  # the caller's sink failed half-way: the rest of the answer has no reader
-            raise
+async def _end(channel: Channel, pending: asyncio.Future[dict[str, Any]]) -> None:
+    """End the running command and take the rest of its answer, so that the kernel stays usable."""
+    if pending.done():
+        return
+    channel.cancel()
+    try:
+        async with asyncio.timeout(_CANCEL_S):
+            await asyncio.shield(pending)
+    except (KernelError, TimeoutError, asyncio.CancelledError):
+        channel.abort()  # it does not answer, or we are cancelled again: give the kernel up

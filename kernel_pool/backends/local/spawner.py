@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import BackendUnavailable, KernelClosed
+from ...kernel import Network
 from . import machine
+from .cgroups import InstanceGroups
 
 _READY_S = 60.0
 
@@ -56,10 +58,20 @@ if job is not None:
 class Spawner:
     """One zygote. `start` first; every other method from the event loop it was started in."""
 
-    def __init__(self, state_dir: Path, scratch: Path, *, warm: Sequence[str]) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        scratch: Path,
+        *,
+        warm: Sequence[str],
+        network: Network,
+        groups: InstanceGroups | None,
+    ) -> None:
         self._state_dir = state_dir
         self._scratch = scratch
         self._warm = tuple(warm)
+        self._network = network
+        self._groups = groups
         self._gone: dict[str, asyncio.Event] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -84,6 +96,8 @@ class Spawner:
             "system": machine.system_directories(),
             "links": machine.system_links(),
             "become": machine.kernel_ids() if os.geteuid() == 0 else None,
+            "network": self._network,
+            "groups": self._group_paths(),
         }
         package_root = Path(__file__).parents[3]
         with theirs:
@@ -98,6 +112,8 @@ class Spawner:
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
+        if self._groups is not None:
+            self._groups.take(self._process.pid)
         ours.settimeout(_READY_S)
         try:
             answer = ours.recv(65536)
@@ -108,6 +124,11 @@ class Spawner:
             return {"failed": self._process.stderr.read().decode(errors="replace")[-2000:]}
         reply: dict[str, Any] = json.loads(answer)
         return reply
+
+    def _group_paths(self) -> tuple[int, dict[str, str]] | None:
+        if self._groups is None:
+            return None
+        return self._groups.version, {name: str(path) for name, path in self._groups.paths.items()}
 
     @property
     def alive(self) -> bool:

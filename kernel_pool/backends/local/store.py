@@ -23,10 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import BackendUnavailable, KernelError, SnapshotMissing
+from . import cgroups
 from .machine import kernel_ids
 from .tree import Difference, Entry, open_for_copy
 
 _HALF_BUILT_S = 24 * 3600.0  # after this long, what lies in tmp/ is nobody's any more
+_GROUPS = "groups.json"  # in an instance's directory: its control groups
 FORMAT = 1  # part of every base's key: raise it when the layout of layers changes
 
 
@@ -244,9 +246,17 @@ class Instance:
             (self.path / name).mkdir()
             store.own(self.path / name, 0o755)
 
+    def groups(self) -> cgroups.InstanceGroups | None:
+        """Control groups for the kernels, where they may be used."""
+        tier = cgroups.tier()
+        if tier is None:
+            return None
+        return cgroups.InstanceGroups(tier, self.name, self.path / _GROUPS, kernel_ids())
+
     def remove(self) -> None:
         """Delete it. Every kernel must be gone."""
-        remove_tree(self.path)
+        if cgroups.remove(self.path / _GROUPS):  # else the next sweep
+            remove_tree(self.path)
         os.close(self._lock)
 
 
@@ -261,7 +271,8 @@ def _sweep(store: Store) -> None:
         except BlockingIOError:
             continue
         else:
-            remove_tree(path)
+            if cgroups.remove(path / _GROUPS):
+                remove_tree(path)
         finally:
             os.close(fd)
     for path in (store.root / "tmp").iterdir():

@@ -5,7 +5,7 @@ snapshot sees is at rest.
 """
 
 # Descriptors, mount targets and hot paths: pathlib has no words for them.
-# ruff: noqa: PTH110, PTH112, PTH113, PTH118, PTH123, PTH208
+# ruff: noqa: PTH110, PTH112, PTH113, PTH118
 
 from __future__ import annotations
 
@@ -14,18 +14,16 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from . import limits, syscalls, wire
+from .meter import Meter
 
 _CHUNK = 64 * 1024
 _BACKLOG = 1024 * 1024  # bytes waiting for the host; beyond it the command's output is left in its pipes
-_TICK_S = 0.1  # how often memory is looked at
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass
@@ -37,8 +35,6 @@ class Job:
     cwd: str
     limits: dict[str, Any]
     stdin: bytes = b""
-    limited: bool = False  #: `argv` puts the limits on itself
-    files: tuple[int, ...] = ()  #: descriptors that the child keeps, under the same numbers
     enter: Callable[[], None] | None = None  #: called in a forked child instead of executing `argv`
 
 
@@ -53,7 +49,7 @@ class Outcome:
 
 
 def memory_file(content: bytes, number: int | None = None) -> int:
-    """A descriptor of an anonymous file with this content, at its start; at a given number when asked."""
+    """A descriptor of an anonymous file with this content, at its start; when asked at a number, for a child."""
     fd = os.memfd_create("kernel")
     view = memoryview(content)
     while view:
@@ -61,16 +57,17 @@ def memory_file(content: bytes, number: int | None = None) -> int:
     os.lseek(fd, 0, os.SEEK_SET)
     if number is None:
         return fd
-    os.dup2(fd, number, inheritable=False)
+    os.dup2(fd, number)
     os.close(fd)
     return number
 
 
-def execute(job: Job, host: socket.socket, wakeup: int) -> Outcome:
+def execute(job: Job, host: socket.socket, wakeup: int, meter: Meter) -> Outcome:
     """Run it, streaming its output to the host. `wakeup` becomes readable when a child ends."""
     started = time.monotonic()
-    out, err, child = _spawn(job, host)
-    run = _Run(job, host, wakeup, child, out, err, started)
+    meter.begin(job.limits)
+    out, err, child = _spawn(job, host, meter)
+    run = _Run(job, host, wakeup, child, out, err, started, meter)
     try:
         return run.to_the_end()
     finally:
@@ -79,16 +76,15 @@ def execute(job: Job, host: socket.socket, wakeup: int) -> Outcome:
         host.setblocking(True)
 
 
-def _spawn(job: Job, host: socket.socket) -> tuple[int, int, int]:
+def _spawn(job: Job, host: socket.socket, meter: Meter) -> tuple[int, int, int]:
+    bounds = limits.amounts(job.limits, grouped=meter.grouped)
     stdin = memory_file(job.stdin) if job.stdin else os.open("/dev/null", os.O_RDONLY)
     out_r, out_w = os.pipe()
     err_r, err_w = os.pipe()
-    if job.enter is None:
-        child = _execute(job, (stdin, out_w, err_w))
-    else:
-        child = os.fork()
-        if child == 0:  # no `finally` may lie around this: the child unwinds the stack on its way
-            _become(job, job.enter, host, (stdin, out_w, err_w))
+    with meter.first_victims():
+        child = os.fork() if job.enter is not None else _execute(job, bounds, (stdin, out_w, err_w))
+    if child == 0 and job.enter is not None:  # no `finally` may lie around this: the child unwinds the stack
+        _become(job, bounds, job.enter, host, (stdin, out_w, err_w))
     for fd in (stdin, out_w, err_w):
         os.close(fd)
     os.set_blocking(out_r, False)
@@ -96,39 +92,39 @@ def _spawn(job: Job, host: socket.socket) -> tuple[int, int, int]:
     return out_r, err_r, child
 
 
-def _execute(job: Job, streams: tuple[int, int, int]) -> int:
+def _execute(job: Job, bounds: dict[int, int], streams: tuple[int, int, int]) -> int:
     """Start the program without copying this process (vfork); what cannot start is told on its stderr."""
-    stdin, out, err = streams
-    argv = job.argv
     try:
-        if not job.limited:
-            argv = limits.wrapped(_found(job), job.limits) or []
-        process = subprocess.Popen(
-            argv or job.argv,
-            preexec_fn=None if argv else lambda: limits.apply(job.limits),  # noqa: PLW1509 - one thread
-            env=job.env,
-            cwd=job.cwd,
-            stdin=stdin,
-            stdout=out,
-            stderr=err,
-            pass_fds=job.files,
-            start_new_session=True,
-        )
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
-        return _excuse(job, error, err)
-    process.returncode = 0  # it is reaped here, with all others
-    return process.pid
+        program = _found(job)
+        os.chdir(job.cwd)
+        try:
+            with limits.lent(bounds):
+                child = os.posix_spawn(
+                    program,
+                    job.argv,
+                    job.env,
+                    file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(streams)],
+                    setsid=True,
+                    setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # which this interpreter ignores
+                )
+        finally:
+            os.chdir("/")
+    except (OSError, ValueError) as error:
+        return _excuse(job, error, streams[2])
+    limits.bind(child, bounds)
+    return child
 
 
-def _found(job: Job) -> list[str]:
-    """argv, once it is known that there is such a program and such a directory."""
+def _found(job: Job) -> str:
+    """The program's path, once it is known that there is one, and such a directory."""
     if not os.path.isdir(job.cwd):
         raise NotADirectoryError(errno.ENOTDIR, "no such directory", job.cwd)
     name = job.argv[0]
     places = [name] if "/" in name else [os.path.join(d, name) for d in job.env.get("PATH", "").split(":")]
     relative = [os.path.join(job.cwd, place) for place in places]
-    if any(os.path.isfile(place) and os.access(place, os.X_OK) for place in relative):
-        return job.argv
+    for place in relative:
+        if os.access(place, os.X_OK) and os.path.isfile(place):
+            return place
     if any(os.path.exists(place) for place in relative):
         raise PermissionError(errno.EACCES, "permission denied", name)
     raise FileNotFoundError(errno.ENOENT, "command not found", name)
@@ -146,7 +142,13 @@ def _excuse(job: Job, error: Exception, err: int) -> int:
     return child
 
 
-def _become(job: Job, enter: Callable[[], None], host: socket.socket, streams: tuple[int, int, int]) -> None:
+def _become(
+    job: Job,
+    bounds: dict[int, int],
+    enter: Callable[[], None],
+    host: socket.socket,
+    streams: tuple[int, int, int],
+) -> None:
     """In a forked child: take on the command's surroundings and go on as what `enter` says."""
     try:
         os.setsid()
@@ -155,7 +157,7 @@ def _become(job: Job, enter: Callable[[], None], host: socket.socket, streams: t
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.chdir(job.cwd)
-        limits.apply(job.limits)
+        limits.apply(bounds)
         host.detach()
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         syscalls.set_dumpable(True)
@@ -169,7 +171,15 @@ class _Run:
     """The loop around one running child."""
 
     def __init__(
-        self, job: Job, host: socket.socket, wakeup: int, child: int, out: int, err: int, started: float
+        self,
+        job: Job,
+        host: socket.socket,
+        wakeup: int,
+        child: int,
+        out: int,
+        err: int,
+        started: float,
+        meter: Meter,
     ) -> None:
         self._limits = job.limits
         self._host = host
@@ -177,6 +187,7 @@ class _Run:
         self._child = child
         self._pipes = {out: wire.STDOUT, err: wire.STDERR}
         self._started = started
+        self._meter = meter
         self._budget = int(job.limits["output_bytes"])
         self._backlog = bytearray()
         self._inbox = bytearray()
@@ -186,7 +197,7 @@ class _Run:
         ended, status = self._wait()
         sweep()
         if ended is None:
-            ended = self._drain()
+            ended = self._drain() or self._meter.end()
         wall_s = time.monotonic() - self._started
         self._host.setblocking(True)
         self._host.sendall(self._backlog)
@@ -200,15 +211,16 @@ class _Run:
     def _wait(self) -> tuple[str | None, int | None]:
         """Pump until the child ends by itself (its wait status) or has to be ended (the reason)."""
         deadline = self._started + float(self._limits["wall_s"])
-        next_look = self._started + _TICK_S
+        next_look = self._started + self._meter.interval_s
         while True:
             now = time.monotonic()
             if now >= deadline:
                 return "timeout", None
             if now >= next_look:
-                next_look = now + _TICK_S
-                if _memory_in_use() > self._limits["memory_mb"] * 1024 * 1024:
-                    return "oom", None
+                next_look = now + self._meter.interval_s
+                passed = self._meter.look()
+                if passed is not None:
+                    return passed, None
             reason = self._turn(min(deadline, next_look) - now)
             if reason is not None:
                 return reason, None
@@ -305,18 +317,3 @@ def sweep() -> None:
             os.waitpid(-1, 0)
         except ChildProcessError:
             return
-
-
-def _memory_in_use() -> int:
-    """Bytes of private memory of all processes but PID 1, as far as statm tells (shared pages left out)."""
-    total = 0
-    for name in os.listdir("/proc"):
-        if not name.isdigit() or name == "1":
-            continue
-        try:
-            with open(f"/proc/{name}/statm", "rb") as file:
-                fields = file.read().split()
-        except OSError:
-            continue  # it ended meanwhile
-        total += (int(fields[1]) - int(fields[2])) * _PAGE
-    return total

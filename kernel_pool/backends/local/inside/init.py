@@ -12,20 +12,22 @@ import signal
 import socket
 from typing import Any
 
-from . import execute, files, limits, shell, wire
+from . import execute, files, shell, wire
+from .meter import Meter
 from .warm import Warm
 
 
-def serve(host: socket.socket, warm: Warm) -> None:
+def serve(host: socket.socket, warm: Warm, meter: Meter) -> None:
     """Answer until the host hangs up; the kernel ends with this process."""
-    Init(host, warm).loop()
+    Init(host, warm, meter).loop()
 
 
 class Init:
     """The kernel's side of `handle.LocalKernel`; one method per operation."""
 
-    def __init__(self, host: socket.socket, warm: Warm) -> None:
+    def __init__(self, host: socket.socket, warm: Warm, meter: Meter) -> None:
         self._host = host
+        self._meter = meter
         self._warm = warm
         self._env: dict[str, str] = {}
         self._workdir = "/"
@@ -99,13 +101,13 @@ class Init:
         cwd = self._path(request["cwd"] or "")
         enter = None if stdin else self._warm.job(command, env, cwd)
         job = execute.Job(command, env, cwd, request["limits"], stdin, enter=enter)
-        outcome = execute.execute(job, self._host, self._wakeup)
+        outcome = execute.execute(job, self._host, self._wakeup, self._meter)
         return {**vars(outcome), "warm": enter is not None}
 
     def _run_shell(self, command: str, request: dict[str, Any], stdin: bytes) -> dict[str, Any]:
         if "\0" in "".join((command, request["cwd"] or "", *request["env"], *request["env"].values())):
             raise ValueError("embedded null byte")  # bash would silently leave it out
-        argv, long_command = shell.arguments(command, limits.shell_command(request["limits"]))
+        argv, long_command = shell.arguments(command)
         learn = self._pristine is None
         cwd = None if request["cwd"] is None else self._path(request["cwd"])
         text = shell.prologue(env=request["env"], cwd=cwd, restore=bool(self._state), learn_pristine=learn)
@@ -121,8 +123,8 @@ class Init:
         opened = tuple(execute.memory_file(data, number) for number, data in content.items())
         start = self._workdir if os.path.isdir(self._workdir) else "/"
         try:
-            job = execute.Job(argv, self._env, start, request["limits"], stdin, limited=True, files=opened)
-            outcome = execute.execute(job, self._host, self._wakeup)
+            job = execute.Job(argv, self._env, start, request["limits"], stdin)
+            outcome = execute.execute(job, self._host, self._wakeup, self._meter)
             if learn:
                 self._pristine = shell.canonical_state(_content(shell.PRISTINE_FD))
             kept = self._keep_state(_content(shell.STATE_FD), request["env"])

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import seccomp, syscalls
+from .groups import Group
+from .meter import Meter
 
 STATE = "/state"
 _NEW_ROOT = "/new"
@@ -35,6 +37,7 @@ class KernelPlan:
     work: str  #: overlayfs scratch directory on the same file system
     binds: tuple[tuple[str, str], ...]  #: (path in the state directory, target) of read-only mounts
     system: tuple[str, ...]  #: directories of this machine that show at the same path
+    group: Group | None  #: where cgroups may be used
 
 
 def build_zygote_root(scratch: str, state_dir: str, system: tuple[str, ...], links: dict[str, str]) -> None:
@@ -97,36 +100,51 @@ def write_id_maps(outer_uid: int, outer_gid: int) -> None:
 
 _FILTER = seccomp.program()
 
-KERNEL_NAMESPACES = (
-    syscalls.CLONE_NEWUSER
-    | syscalls.CLONE_NEWNS
-    | syscalls.CLONE_NEWPID
-    | syscalls.CLONE_NEWNET
-    | syscalls.CLONE_NEWIPC
-    | syscalls.CLONE_NEWUTS
-)
+
+def flags(network: str) -> int:
+    """CLONE_NEW* for a kernel; network "host" leaves it in the machine's network."""
+    own = 0 if network == "host" else syscalls.CLONE_NEWNET
+    return (
+        syscalls.CLONE_NEWUSER
+        | syscalls.CLONE_NEWNS
+        | syscalls.CLONE_NEWPID
+        | syscalls.CLONE_NEWIPC
+        | syscalls.CLONE_NEWUTS
+        | own
+    )
 
 
-def enter_kernel(plan: KernelPlan, uid: int, gid: int) -> None:
-    """In a fresh child of the zygote: mount the kernel's root, move into it, and lock the door behind."""
+def begin_kernel(uid: int, gid: int, network: str) -> None:
+    """In a fresh child of the zygote: all that does not depend on what the kernel will hold."""
+    syscalls.die_with_parent()
     write_id_maps(uid, gid)
     os.umask(0o022)
-    _mount_root(plan)
-    syscalls.pivot_to(_NEW_ROOT)
-    _loopback_up()
+    if network == "none":
+        _loopback_up()
     socket.sethostname("kernel")
-    _settle_proc()
     null = os.open("/dev/null", os.O_RDWR)
     for fd in range(3):
         os.dup2(null, fd)
     os.close(null)
+    syscalls.bound_capabilities()
+
+
+def enter_kernel(plan: KernelPlan) -> Meter:
+    """Then: mount the kernel's root, move into it, and lock the door behind. What measures it comes back."""
+    score = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)  # on the /proc that is left behind
+    upper = _mount_root(plan)
+    syscalls.pivot_to(_NEW_ROOT)
+    meter = Meter(upper, score, plan.group)
+    _settle_proc()
     syscalls.drop_capabilities()
     syscalls.install_filter(_FILTER)
     syscalls.set_dumpable(False)
     syscalls.die_with_parent()
+    return meter
 
 
-def _mount_root(plan: KernelPlan) -> None:
+def _mount_root(plan: KernelPlan) -> int:
+    """Mount it on /new; a descriptor of the writable directory."""
     for path in (plan.upper, plan.work):
         os.makedirs(f"{STATE}/{path}", mode=0o755, exist_ok=True)
     # userxattr: a user namespace may not write trusted.* marks, and without it deletions end in EIO.
@@ -138,6 +156,7 @@ def _mount_root(plan: KernelPlan) -> None:
             "userxattr",
         )
     )
+    upper = os.open(f"{STATE}/{plan.upper}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     quiet = syscalls.MS_NOSUID | syscalls.MS_NODEV
     syscalls.mount("overlay", _NEW_ROOT, "overlay", quiet, options)
     for path in (*plan.system, "/dev"):
@@ -157,6 +176,7 @@ def _mount_root(plan: KernelPlan) -> None:
         syscalls.mount(
             "none", place, None, syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY | quiet
         )
+    return upper
 
 
 def _loopback_up() -> None:

@@ -60,15 +60,13 @@ def prologue(*, env: dict[str, str], cwd: str | None, restore: bool, learn_prist
     return ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape")
 
 
-def arguments(command: str, limits: str = ":") -> tuple[list[str], bytes]:
-    """argv for bash, which first runs `limits`, and the text for COMMAND_FD when the command is too long for an argument."""
+def arguments(command: str) -> tuple[list[str], bytes]:
+    """argv for bash, and the text for COMMAND_FD when the command is too long for an argument."""
     encoded = command.encode("utf-8", "surrogateescape")
     long = len(encoded) > _MAX_ARGUMENT
     evaluate = f". /dev/fd/{COMMAND_FD}" if long else f"eval {shlex.quote(command)}"
     # One line, so that the line numbers in bash's messages are those of the command.
-    script = (
-        f"{limits}; {_AT_EXIT}; . /dev/fd/{PROLOGUE_FD}; {evaluate}\n{{ . /dev/fd/{SAVE_FD}; }} 2>/dev/null"
-    )
+    script = f"{_AT_EXIT}; . /dev/fd/{PROLOGUE_FD}; {evaluate}\n{{ . /dev/fd/{SAVE_FD}; }} 2>/dev/null"
     return ["bash", "--norc", "--noprofile", "-c", script, "bash"], encoded if long else b""
 
 

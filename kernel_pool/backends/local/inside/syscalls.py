@@ -141,11 +141,15 @@ def set_dumpable(on: bool) -> None:
     _prctl(_PR_SET_DUMPABLE, int(on))
 
 
-def drop_capabilities() -> None:
-    """Give up every capability for good: bounding set, permitted, effective, inheritable; no new privileges."""
+def bound_capabilities() -> None:
+    """Make sure that no capability can ever come back once it is dropped."""
     for capability in range(64):
         if _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) < 0:
             break  # past the last one this kernel knows
+
+
+def drop_capabilities() -> None:
+    """Give up every capability (permitted, effective, inheritable), and all ways to new privileges."""
     header = struct.pack("Ii", 0x20080522, 0)
     _syscall("capset", header, struct.pack("6I", 0, 0, 0, 0, 0, 0))
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)

@@ -8,19 +8,31 @@ does, and every kernel ends with it.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import select
 import signal
 import socket
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from . import init, namespaces, syscalls, wire
+from .groups import Group
 from .warm import Become, Warm
 
 _MESSAGE = 256 * 1024
 _ALL_FDS = os.sysconf("SC_OPEN_MAX")
+_SPARES = 2  # children made ahead: cloning one takes as long as all the rest of a start
+_QUIET_MS = 2.0  # with nothing to do for so long, the next one is made
+
+
+@dataclass(frozen=True)
+class _Spare:
+    pid: int
+    line: socket.socket  #: takes the request and the host's descriptor
+    group: Group | None
 
 
 def main(setup: dict[str, Any], served: list[str], known: Iterable[str]) -> Callable[[], None] | None:
@@ -32,13 +44,13 @@ def main(setup: dict[str, Any], served: list[str], known: Iterable[str]) -> Call
     control = socket.socket(fileno=setup["control"])
     control.set_inheritable(False)
     try:
-        uid, gid = _settle(setup)
+        ids = _settle(setup)
     except OSError as error:
         control.send(json.dumps({"failed": str(error)}).encode())
         return None
     control.send(json.dumps({"ready": os.getpid()}).encode())
     try:
-        _Zygote(control, uid, gid, warm).loop()
+        _Zygote(control, setup, ids, warm).loop()
     except Become as become:
         return become.job
     return None
@@ -46,6 +58,10 @@ def main(setup: dict[str, Any], served: list[str], known: Iterable[str]) -> Call
 
 def _settle(setup: dict[str, Any]) -> tuple[int, int]:
     """Build the root and become the user that kernels run as: (uid, gid) as this user namespace counts them."""
+    if setup["groups"] is not None:
+        version, paths = setup["groups"]
+        opened = {path: os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) for path in paths.values()}
+        setup["groups"] = version, {controller: opened[path] for controller, path in paths.items()}
     uid, gid = os.geteuid(), os.getegid()
     if uid == 0:
         syscalls.unshare(syscalls.CLONE_NEWNS)
@@ -64,11 +80,18 @@ def _settle(setup: dict[str, Any]) -> tuple[int, int]:
 
 
 class _Zygote:
-    def __init__(self, control: socket.socket, uid: int, gid: int, warm: Warm) -> None:
+    def __init__(
+        self, control: socket.socket, setup: dict[str, Any], ids: tuple[int, int], warm: Warm
+    ) -> None:
         self._control = control
-        self._ids = uid, gid
+        self._network: str = setup["network"]
+        self._flags = namespaces.flags(self._network)
+        self._ids = ids
         self._warm = warm
-        self._kernels: dict[int, str] = {}  # pid -> kernel id
+        self._groups: tuple[int, dict[str, int]] | None = setup["groups"]
+        self._numbers = itertools.count(1)
+        self._spares: dict[int, _Spare] = {}  # by pid
+        self._kernels: dict[int, tuple[str, Group | None]] = {}  # by pid: kernel id
 
     def loop(self) -> None:
         wakeup = init.child_signals()
@@ -76,7 +99,11 @@ class _Zygote:
         poll.register(self._control, select.POLLIN)
         poll.register(wakeup, select.POLLIN)
         while True:
-            for fd, _events in poll.poll():
+            full = len(self._spares) >= _SPARES
+            ready = poll.poll(None if full else _QUIET_MS)
+            if not ready:
+                self._lay_up()
+            for fd, _events in ready:
                 if fd == wakeup:
                     os.read(wakeup, 512)
                     self._reap()
@@ -89,48 +116,92 @@ class _Zygote:
             return False
         request = json.loads(data)
         if request["op"] == "start":
-            self._start(request, fds[0])
+            self._start(request["kernel"], data, fds[0])
         elif request["op"] == "kill":
-            for pid, name in self._kernels.items():
+            for pid, (name, _group) in self._kernels.items():
                 if name == request["kernel"]:
                     os.kill(pid, signal.SIGKILL)
         return True
 
-    def _start(self, request: dict[str, Any], fd: int) -> None:
-        name = request["kernel"]
+    def _lay_up(self) -> None:
+        """One more spare, if it can be had: a start that needs it and cannot have it says why."""
+        with contextlib.suppress(OSError):
+            spare = self._clone()
+            self._spares[spare.pid] = spare
+
+    def _start(self, name: str, request: bytes, fd: int) -> None:
         try:
-            pid = syscalls.clone(namespaces.KERNEL_NAMESPACES)
+            pid = next(iter(self._spares), None)
+            spare = self._clone() if pid is None else self._spares.pop(pid)
         except OSError as error:
             with socket.socket(fileno=fd) as host, contextlib.suppress(OSError):
                 host.sendall(wire.message(wire.RESULT, {"error": str(error)}))
             self._tell({"gone": name})
             return
-        if pid == 0:
-            self._become_kernel(request, fd)
+        self._kernels[spare.pid] = name, spare.group
+        with spare.line, contextlib.suppress(OSError):  # it died meanwhile, and is reaped like any other
+            socket.send_fds(spare.line, [request], [fd])
         os.close(fd)
-        self._kernels[pid] = name
 
-    def _become_kernel(self, request: dict[str, Any], fd: int) -> NoReturn:
+    def _clone(self) -> _Spare:
+        """A child with everything that kernels have in common, waiting for the rest. Raises `OSError`."""
+        group = None
+        if self._groups is not None:
+            version, parents = self._groups
+            group = Group(f"k{next(self._numbers)}", version, parents)
+            group.create()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            pid = syscalls.clone(self._flags)
+        except OSError:
+            ours.close()
+            theirs.close()
+            if group is not None:
+                group.remove()
+            raise
+        if pid == 0:
+            self._become_kernel(theirs, group)
+        theirs.close()
+        if group is not None:
+            group.close()
+        return _Spare(pid, ours, group)
+
+    def _become_kernel(self, line: socket.socket, group: Group | None) -> NoReturn:
         signal.set_wakeup_fd(-1)
-        self._control.detach()  # its number is about to mean something else
-        os.dup2(fd, 3)
-        os.closerange(4, _ALL_FDS)
-        host = socket.socket(fileno=3)
+        kept = sorted([line.fileno(), *(group.descriptors() if group is not None else ())])
+        for low, high in itertools.pairwise([2, *kept, _ALL_FDS]):
+            os.closerange(low + 1, high)
+        failed: OSError | None = None
+        try:
+            if group is not None:
+                group.join()
+            namespaces.begin_kernel(*self._ids, self._network)
+        except OSError as error:
+            failed = error
+        data, fds, _flags, _address = socket.recv_fds(line, _MESSAGE, 1)
+        if not data:
+            os._exit(0)  # the zygote is gone
+        line.close()
+        host = socket.socket(fileno=fds[0])
         host.set_inheritable(False)
         try:
+            if failed is not None:
+                raise failed
+            request = json.loads(data)
             plan = namespaces.KernelPlan(
                 lowers=tuple(request["lowers"]),
                 upper=request["upper"],
                 work=request["work"],
                 binds=tuple((source, target) for source, target in request["binds"]),
                 system=tuple(request["system"]),
+                group=group,
             )
-            namespaces.enter_kernel(plan, *self._ids)
+            meter = namespaces.enter_kernel(plan)
         except OSError as error:
             with contextlib.suppress(OSError):
                 host.sendall(wire.message(wire.RESULT, {"error": str(error)}))
             os._exit(1)
-        init.serve(host, self._warm)
+        init.serve(host, self._warm, meter)
         os._exit(0)
 
     def _reap(self) -> None:
@@ -139,7 +210,17 @@ class _Zygote:
                 pid, _status = os.waitpid(-1, os.WNOHANG)
                 if pid == 0:
                     return
-                self._tell({"gone": self._kernels.pop(pid, "")})
+                name = self._forget(pid)
+                if name:
+                    self._tell({"gone": name})
+
+    def _forget(self, pid: int) -> str:
+        """Let go of what a child that is gone had; the id of the kernel it was, "" for none."""
+        spare = self._spares.pop(pid, None)
+        name, group = ("", spare.group) if spare is not None else self._kernels.pop(pid, ("", None))
+        if group is not None:
+            group.remove()
+        return name
 
     def _tell(self, message: dict[str, Any]) -> None:
         try:
@@ -148,7 +229,10 @@ class _Zygote:
             self._end()  # the host is gone
 
     def _end(self) -> NoReturn:
-        for pid in self._kernels:
+        for pid in [*self._kernels, *self._spares]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                self._forget(os.waitpid(-1, 0)[0])
         os._exit(0)

@@ -1,0 +1,212 @@
+"""What the commands of one kernel use, and the name of the limit that one of them has passed.
+
+Where a cgroup may be used it bounds memory and processes, and its counters are read here. Elsewhere the sums
+over /proc are compared with the limits some forty times a second. CPU time and disk space are always measured.
+"""
+
+# Descriptors, mount targets and hot paths: pathlib has no words for them.
+# ruff: noqa: PTH116, PTH208
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .groups import Group
+
+_MIB = 1024 * 1024
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICK = os.sysconf("SC_CLK_TCK")
+_FIRST_VICTIM = b"1000"
+_GROUPED_S, _WATCHED_S = 0.1, 0.025  #: seconds between two looks
+_DISK_S = 0.1
+_SHARE = 10  #: time between two walks over the disk, as a multiple of what a walk takes
+_NOTICED = _MIB  #: bytes of the file system's free space that have to go before a walk is worth it
+_LEAST = 4096  #: bytes that any file counts, also an empty one
+
+
+class Meter:
+    """One per kernel. `begin` before a command, `look` while it runs, `end` when all its processes are gone."""
+
+    def __init__(self, upper: int, score: int, group: Group | None) -> None:
+        """Descriptors of the directory that takes the kernel's changes, and of PID 1's own oom_score_adj."""
+        self._upper = upper
+        self._score = score
+        self._own_score = os.pread(score, 16, 0).strip()
+        self._group = group
+        self._limits: Mapping[str, Any] = {}
+        self._disk_before = 0  # bytes at the end of the last command
+        self._disk = 0
+        self._room = self._left()  # when the disk was last measured
+        self._next_walk = 0.0
+        self._counts = (0, 0)
+        self._cpu_before = 0.0
+
+    @property
+    def grouped(self) -> bool:
+        """Whether a cgroup bounds memory and processes."""
+        return self._group is not None
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds between two looks."""
+        return _GROUPED_S if self.grouped else _WATCHED_S
+
+    def begin(self, limits: Mapping[str, Any]) -> None:
+        """Another command starts now, with these limits."""
+        self._limits = limits
+        if self._group is not None:
+            self._group.bound(limits)
+            self._counts = self._group.counts()
+        self._disk_before = self._disk
+        self._cpu_before = _cpu_of_the_dead()
+
+    @contextlib.contextmanager
+    def first_victims(self) -> Iterator[None]:
+        """Processes started meanwhile, and theirs, are killed before PID 1 when memory runs out."""
+        os.pwrite(self._score, _FIRST_VICTIM, 0)
+        try:
+            yield
+        finally:
+            os.pwrite(self._score, self._own_score, 0)
+
+    def look(self) -> str | None:
+        """The name of a limit that the running command has passed, if any."""
+        passed = self._events()
+        if passed is None and (self._group is None or self._limits["cpu_s"] is not None):
+            passed = self._sums()
+        if passed is None and time.monotonic() >= self._next_walk:
+            passed = self._disk_over(_NOTICED)
+        return passed
+
+    def end(self) -> str | None:
+        """The same when the command has ended by itself: what it passed since the last look."""
+        passed = self._events()
+        if passed is None and _over(_cpu_of_the_dead() - self._cpu_before, self._limits["cpu_s"]):
+            passed = "cpu"
+        if passed is None:
+            much = self._limits["disk_mb"] * _MIB // 8
+            passed = self._disk_over(_NOTICED if time.monotonic() >= self._next_walk else max(_NOTICED, much))
+        return passed
+
+    def _events(self) -> str | None:
+        if self._group is None:
+            return None
+        killed, refused = self._group.counts()
+        if killed > self._counts[0]:
+            return "oom"
+        return "pids" if refused > self._counts[1] else None
+
+    def _sums(self) -> str | None:
+        memory = processes = 0
+        cpu = _cpu_of_the_dead() - self._cpu_before
+        for name in os.listdir("/proc"):
+            if not name.isdigit() or name == "1":
+                continue
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                fields = _read(f"/proc/{name}/stat").rpartition(b")")[2].split()
+                processes += int(fields[17])
+                cpu += sum(map(int, fields[11:15])) / _TICK
+                if self._group is None:
+                    _size, resident, shared = map(int, _read(f"/proc/{name}/statm").split()[:3])
+                    memory += (resident - shared) * _PAGE
+        if _over(cpu, self._limits["cpu_s"]):
+            return "cpu"
+        if self._group is not None:
+            return None
+        if memory > self._limits["memory_mb"] * _MIB:
+            return "oom"
+        return "pids" if processes >= self._limits["processes"] else None
+
+    def _left(self) -> int:
+        """Bytes that the file system has left; a file that can still be made counts too."""
+        info = os.fstatvfs(self._upper)
+        return info.f_bfree * info.f_frsize + info.f_ffree * _LEAST
+
+    def _disk_over(self, noticed: int) -> str | None:
+        """Measure the disk, when its free space has changed by so many bytes that it could be us."""
+        left = self._left()
+        if abs(self._room - left) < noticed:
+            return None
+        started = time.monotonic()
+        self._room, self._disk = left, _used(self._upper) + _unlinked()
+        now = time.monotonic()
+        self._next_walk = now + max(_DISK_S, _SHARE * (now - started))
+        # Who is over already may go on, or nothing could be deleted any more; but not grow further.
+        return "disk" if self._disk > max(self._limits["disk_mb"] * _MIB, self._disk_before) else None
+
+
+def _over(value: float, limit: float | None) -> bool:
+    return limit is not None and value > limit
+
+
+def _cpu_of_the_dead() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _read(path: str) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 4096)
+    finally:
+        os.close(fd)
+
+
+def _used(root: int) -> int:
+    """Bytes on disk below a directory whose content is ours; closed modes are opened for the moment of looking."""
+    total = 0
+    todo: list[tuple[str, ...]] = [()]
+    while todo:
+        path = todo.pop()
+        with contextlib.suppress(OSError):  # removed meanwhile
+            fd = _open_directory(root, path)
+            try:
+                with os.scandir(fd) as entries:
+                    for entry in entries:
+                        info = entry.stat(follow_symlinks=False)
+                        total += max(info.st_blocks * 512, _LEAST)
+                        if stat.S_ISDIR(info.st_mode):
+                            todo.append((*path, entry.name))
+            finally:
+                os.close(fd)
+    return total
+
+
+def _open_directory(root: int, path: tuple[str, ...]) -> int:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.dup(root)
+    for name in path:
+        try:
+            below = os.open(name, flags, dir_fd=fd)
+        except PermissionError:
+            mode = os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode
+            os.chmod(name, 0o700, dir_fd=fd)
+            try:
+                below = os.open(name, flags, dir_fd=fd)
+            finally:
+                os.chmod(name, stat.S_IMODE(mode), dir_fd=fd)
+        finally:
+            os.close(fd)
+        fd = below
+    return fd
+
+
+def _unlinked() -> int:
+    """Bytes of files of the kernel's root that are deleted and still open somewhere."""
+    root = os.stat("/").st_dev
+    seen: dict[int, int] = {}
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or name == "1":
+            continue
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            for number in os.listdir(f"/proc/{name}/fd"):
+                info = os.stat(f"/proc/{name}/fd/{number}")
+                if info.st_nlink == 0 and stat.S_ISREG(info.st_mode) and info.st_dev == root:
+                    seen[info.st_ino] = info.st_blocks * 512
+    return sum(seen.values())
