@@ -184,7 +184,8 @@ async def test_a_program_finds_itself_in_the_same_surroundings(python: list[str]
         await fill(live, {"test_surroundings.py": SURROUNDINGS})
         warm, cold = await both(live, ["-s", "-q"], python)
         for one, other in zip(same(warm)[3].split("\n"), same(cold)[3].split("\n"), strict=True):  # type: ignore[attr-defined]
-            assert one == other
+            # posix_spawn of glibc ignores its own two signals in a child, which a program cannot see or set
+            assert one.replace("SigIgn:\t0000000001", "SigIgn:\t0000000181") == other
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def _spawn(job: Job, host: socket.socket, meter: Meter) -> tuple[int, int, int]:
     return out_r, err_r, child
 
 
-def _execute(job: Job, bounds: dict[int, int], streams: tuple[int, int, int]) -> int:
+def _execute(job: Job, bounds: limits.Amounts, streams: tuple[int, int, int]) -> int:
     """Start the program without copying this process (vfork); what cannot start is told on its stderr."""
     try:
         program = _found(job)
@@ -144,7 +144,7 @@ def _excuse(job: Job, error: Exception, err: int) -> int:
 
 def _become(
     job: Job,
-    bounds: dict[int, int],
+    bounds: limits.Amounts,
     enter: Callable[[], None],
     host: socket.socket,
     streams: tuple[int, int, int],

@@ -26,6 +26,7 @@ class Group:
         self._parents = parents
         self._fds: dict[str, int] = {}
         self._in_force: tuple[int, int] | None = None
+        self._events: tuple[int, int] | None = None
 
     def create(self) -> None:
         """Make the directories. Raises `OSError`; nothing is left then."""
@@ -68,10 +69,10 @@ class Group:
 
     def counts(self) -> tuple[int, int]:
         """How often the kernel has killed for memory, and refused a process, since the group was made."""
-        events = "memory.events" if self._version == 2 else "memory.oom_control"
-        return _count(self._fds["memory"], events, b"oom_kill"), _count(
-            self._fds["pids"], "pids.events", b"max"
-        )
+        if self._events is None:
+            name = "memory.events" if self._version == 2 else "memory.oom_control"
+            self._events = _open(self._fds["memory"], name), _open(self._fds["pids"], "pids.events")
+        return _count(self._events[0], b"oom_kill"), _count(self._events[1], b"max")
 
     def close(self) -> None:
         """Give the descriptors back."""
@@ -95,13 +96,13 @@ def _write(directory: int, name: str, text: str) -> None:
         os.close(fd)
 
 
-def _count(directory: int, name: str, key: bytes) -> int:
-    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
-    try:
-        for line in os.read(fd, 4096).splitlines():
-            word, _space, value = line.partition(b" ")
-            if word == key:
-                return int(value)
-    finally:
-        os.close(fd)
+def _open(directory: int, name: str) -> int:
+    return os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+
+
+def _count(fd: int, key: bytes) -> int:
+    for line in os.pread(fd, 4096, 0).splitlines():
+        word, _space, value = line.partition(b" ")
+        if word == key:
+            return int(value)
     return 0

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import resource
 from collections.abc import Iterator, Mapping
@@ -14,48 +15,63 @@ from typing import Any
 _MIB = 1024 * 1024
 
 
-def amounts(limits: Mapping[str, Any], *, grouped: bool) -> dict[int, int]:
-    """RLIMIT_* -> value, none above what this process may give.
+Amounts = tuple[tuple[int, int], ...]
+
+
+def amounts(limits: Mapping[str, Any], *, grouped: bool) -> Amounts:
+    """(RLIMIT_*, value), none above what this process may give.
 
     `grouped`: a cgroup bounds memory and processes, and has to be the first to notice. Without one the number
     of processes is bounded here, and the data of each at four times what the watch allows for all: enough to
     stop a single giant step between two looks.
     """
+    return _amounts(
+        limits["file_mb"], limits["open_files"], limits["processes"], limits["memory_mb"], grouped
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _amounts(file_mb: int, open_files: int, processes: int, memory_mb: int, grouped: bool) -> Amounts:
     wanted = {
-        resource.RLIMIT_FSIZE: limits["file_mb"] * _MIB,
-        resource.RLIMIT_NOFILE: limits["open_files"],
-        resource.RLIMIT_NPROC: limits["processes"] + (64 if grouped else 1),  # + PID 1
+        resource.RLIMIT_FSIZE: file_mb * _MIB,
+        resource.RLIMIT_NOFILE: open_files,
+        resource.RLIMIT_NPROC: processes + (64 if grouped else 1),  # + PID 1
         resource.RLIMIT_CORE: 0,
     }
     if not grouped:
-        wanted[resource.RLIMIT_DATA] = 4 * limits["memory_mb"] * _MIB
-    bounded = {}
-    for what, amount in wanted.items():
-        hard = resource.getrlimit(what)[1]
-        bounded[what] = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
-    return bounded
+        wanted[resource.RLIMIT_DATA] = 4 * memory_mb * _MIB
+    hard = {what: _own(what)[1] for what in wanted}
+    return tuple(
+        (what, amount if hard[what] == resource.RLIM_INFINITY else min(amount, hard[what]))
+        for what, amount in wanted.items()
+    )
 
 
-def apply(values: Mapping[int, int]) -> None:
+@functools.cache
+def _own(what: int) -> tuple[int, int]:
+    """The limit of PID 1 itself, which never changes for good."""
+    return resource.getrlimit(what)
+
+
+def apply(values: Amounts) -> None:
     """Put the limits on the calling process, hard and soft."""
-    for what, amount in values.items():
+    for what, amount in values:
         resource.setrlimit(what, (amount, amount))
 
 
 @contextlib.contextmanager
-def lent(values: Mapping[int, int]) -> Iterator[None]:
+def lent(values: Amounts) -> Iterator[None]:
     """Soft limits on the calling process meanwhile, for a child that is started in between. See `bind`."""
-    before = {what: resource.getrlimit(what) for what in values}
-    for what, amount in values.items():
-        resource.setrlimit(what, (amount, before[what][1]))
+    for what, amount in values:
+        resource.setrlimit(what, (amount, _own(what)[1]))
     try:
         yield
     finally:
-        for what, limit in before.items():
-            resource.setrlimit(what, limit)
+        for what, _amount in values:
+            resource.setrlimit(what, _own(what))
 
 
-def bind(child: int, values: Mapping[int, int]) -> None:
+def bind(child: int, values: Amounts) -> None:
     """Make a child's limits hard. It may have run for some microseconds: what it started meanwhile is bound too.
 
     To execute a program that sets limits and then the command costs as much as a small command does.
@@ -64,7 +80,7 @@ def bind(child: int, values: Mapping[int, int]) -> None:
     bound: set[int] = set()
     while fresh:
         for pid in fresh:
-            for what, amount in values.items():
+            for what, amount in values:
                 with contextlib.suppress(ProcessLookupError):
                     resource.prlimit(pid, what, (amount, amount))
         bound |= fresh

@@ -44,7 +44,7 @@ class Meter:
         self._disk = 0
         self._room = self._left()  # when the disk was last measured
         self._next_walk = 0.0
-        self._counts = (0, 0)
+        self._counts = (0, 0) if group is None else group.counts()
         self._cpu_before = 0.0
 
     @property
@@ -62,7 +62,6 @@ class Meter:
         self._limits = limits
         if self._group is not None:
             self._group.bound(limits)
-            self._counts = self._group.counts()
         self._disk_before = self._disk
         self._cpu_before = _cpu_of_the_dead()
 
@@ -97,10 +96,10 @@ class Meter:
     def _events(self) -> str | None:
         if self._group is None:
             return None
-        killed, refused = self._group.counts()
-        if killed > self._counts[0]:
+        before, self._counts = self._counts, self._group.counts()
+        if self._counts[0] > before[0]:
             return "oom"
-        return "pids" if refused > self._counts[1] else None
+        return "pids" if self._counts[1] > before[1] else None
 
     def _sums(self) -> str | None:
         memory = processes = 0
