@@ -42,7 +42,7 @@ BROAD_EXCEPTS = {
     "envs/episode.py": 1,  # cancelled or broken set-up frees the lease, then raises on
     "envs/tools.py": 1,  # between the loop and a tool somebody registered
     "kernel_pool/backends/local/backend.py": 2,  # clean up, then raise on
-    "kernel_pool/backends/local/handle.py": 1,
+    "kernel_pool/backends/local/channel.py": 1,  # the caller's own sink, raised where the caller waits
     "kernel_pool/backends/local/inside/execute.py": 1,
     "kernel_pool/backends/local/inside/warm.py": 2,
     "kernel_pool/backends/local/spawner.py": 1,

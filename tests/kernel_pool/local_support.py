@@ -11,13 +11,20 @@ from pathlib import Path
 from kernel_pool import BaseSpec, Snapshot
 from kernel_pool.backends.local import LocalBackend
 from kernel_pool.backends.local.handle import LocalKernel
+from kernel_pool.kernel import Network
 
 STATE = Path(f"/var/tmp/rollout-fork-tests-{os.geteuid()}")
 
 
 @asynccontextmanager
-async def local(state_dir: Path = STATE, *, warm: tuple[str, ...] = ()) -> AsyncIterator[LocalBackend]:
-    backend = LocalBackend(state_dir, warm=warm)
+async def local(
+    state_dir: Path = STATE,
+    *,
+    warm: tuple[str, ...] = (),
+    network: Network = "none",
+    cgroups: bool = True,
+) -> AsyncIterator[LocalBackend]:
+    backend = LocalBackend(state_dir, warm=warm, network=network, cgroups=cgroups)
     try:
         yield backend
     finally:
@@ -25,8 +32,10 @@ async def local(state_dir: Path = STATE, *, warm: tuple[str, ...] = ()) -> Async
 
 
 @asynccontextmanager
-async def kernel(**options: object) -> AsyncIterator[tuple[LocalBackend, Snapshot, LocalKernel]]:
-    async with local() as backend:
+async def kernel(
+    *, cgroups: bool = True, **options: object
+) -> AsyncIterator[tuple[LocalBackend, Snapshot, LocalKernel]]:
+    async with local(cgroups=cgroups) as backend:
         base = await backend.prepare(BaseSpec())
         yield backend, base, await backend.start(base, **options)  # type: ignore[arg-type]
 

@@ -8,12 +8,13 @@ import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
-from ...errors import BackendUnavailable, KernelClosed, KernelStartFailed
+from ...errors import BackendUnavailable, KernelClosed, KernelStartFailed, UnsupportedFeature
 from ...kernel import BaseSpec, Capabilities, Limits, Network, ReadOnlyMount, Snapshot
 from . import base as bases
-from . import machine
+from . import cgroups as groups
+from . import machine, promises
 from . import mounts as read_only
 from .archive import load as unpack
 from .archive import write as write_archive
@@ -28,10 +29,11 @@ T = TypeVar("T")
 
 
 class LocalBackend:
-    """`kernel_pool.kernel.Backend` for Linux. Kernels run without network, as nobody, in a root of their own.
+    """`kernel_pool.kernel.Backend` for Linux. Kernels run as nobody, in a root of their own.
 
     `state_dir` holds layers and running kernels; processes that share it share layers. `warm` names modules
-    that are imported once, so that `python -m MODULE ...` starts by fork (see `inside/warm.py`).
+    that are imported once, so that `python -m MODULE ...` starts by fork (see `inside/warm.py`). `network`
+    "host" gives commands this machine's. `cgroups` are used where they may be, unless it is false.
     """
 
     def __init__(
@@ -40,13 +42,17 @@ class LocalBackend:
         *,
         warm: Sequence[str] = ("pytest",),
         network: Network = "none",
+        cgroups: bool = True,
     ) -> None:
         problem = machine.missing()
         if problem is not None:
             raise BackendUnavailable(problem)
+        if network not in get_args(Network):
+            raise UnsupportedFeature(f"network {network!r}: use one of {', '.join(get_args(Network))}")
         self._store = Store((state_dir or default_state_dir()).absolute())
         self._warm = tuple(warm)
         self._network: Network = network
+        self._tier = groups.tier() if cgroups else None
         self._files = ThreadPoolExecutor(4, thread_name_prefix="kernel-files")
         self._opening: asyncio.Task[tuple[Instance, Spawner]] | None = None
         self._closed = False
@@ -62,22 +68,9 @@ class LocalBackend:
         return Capabilities(
             isolated=True,
             restores="files+env",
-            network="none",
-            enforces={
-                "wall_s": "watch",
-                "memory_mb": "watch",
-                "processes": "watch",
-                "output_bytes": "watch",
-                "file_mb": "watch",
-                "open_files": "watch",
-            },
-            notes=(
-                "memory_mb bounds the address space of each process, and ten times a second the sum of all of them",
-                "the disk space of a kernel is not bounded as a whole, only each file; CPU time is bounded by wall_s",
-                "kernels share the host's Linux kernel: a fault in it is a way out",
-                "renaming a directory that came with the base answers EXDEV; mv copes, `git mv` of one does not",
-                f"tools are this machine's own, read-only: {', '.join(machine.system_directories())}",
-            ),
+            network=self._network,
+            enforces=promises.mechanisms(self._tier),
+            notes=promises.notes(self._tier, self._network),
         )
 
     async def prepare(self, spec: BaseSpec) -> Snapshot:
@@ -201,13 +194,13 @@ class LocalBackend:
         instance = await self.in_thread(Instance, self._store)
         spawner: Spawner | None = None
         try:
-            groups = await self.in_thread(instance.groups)
+            own = await self.in_thread(instance.groups, self._tier) if self._tier else None
             spawner = Spawner(
                 self._store.root,
                 instance.path / "root",
                 warm=self._warm,
                 network=self._network,
-                groups=groups,
+                groups=own,
             )
             await spawner.start()
             await self._probe(instance, spawner)
@@ -220,7 +213,7 @@ class LocalBackend:
 
     async def _probe(self, instance: Instance, spawner: Spawner) -> None:
         """Make one kernel and take it down again: versions and settings promise, only doing it tells."""
-        skeleton = await self.in_thread(ensure_skeleton, self._store)
+        skeleton = await self.in_thread(ensure_skeleton, self._store, self._network)
         about = bases.Settings(machine.BASE_ENV, "/", (self._store.tree(skeleton),))
         try:
             kernel = await self._start(instance, spawner, Snapshot("local", "probe"), about)

@@ -65,7 +65,7 @@ async def prepare(backend: LocalBackend, store: Store, spec: BaseSpec) -> Snapsh
     """`Backend.prepare`: find the base by the key of its inputs, or build it under a lock."""
     _check(spec)
     await backend.in_thread(store.create)
-    skeleton = await backend.in_thread(ensure_skeleton, store)
+    skeleton = await backend.in_thread(ensure_skeleton, store, backend.capabilities.network)
     key = await backend.in_thread(base_key, spec, FORMAT, skeleton, machine.BASE_ENV)
     if not store.has(key):
         async with locked(store.root / "locks" / key):

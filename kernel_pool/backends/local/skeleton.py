@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import stat
 from pathlib import Path
 
+from ...kernel import Network
 from . import machine
 from .store import Store
 
@@ -58,9 +60,12 @@ _FROM_MACHINE = (
 _MAX_FILE = 4 * 1024 * 1024
 
 
-def ensure_skeleton(store: Store) -> str:
+def ensure_skeleton(store: Store, network: Network) -> str:
     """The digest of this machine's skeleton, stored when it was not."""
     content = _content()
+    if network == "host":
+        with contextlib.suppress(OSError):
+            content["etc/resolv.conf"] = stat.S_IFREG | 0o644, Path("/etc/resolv.conf").read_bytes()
     text = json.dumps(
         [[path, mode, hashlib.sha256(data).hexdigest()] for path, (mode, data) in sorted(content.items())]
     )

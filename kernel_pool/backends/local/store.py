@@ -246,11 +246,8 @@ class Instance:
             (self.path / name).mkdir()
             store.own(self.path / name, 0o755)
 
-    def groups(self) -> cgroups.InstanceGroups | None:
-        """Control groups for the kernels, where they may be used."""
-        tier = cgroups.tier()
-        if tier is None:
-            return None
+    def groups(self, tier: cgroups.Tier) -> cgroups.InstanceGroups:
+        """Control groups for the kernels."""
         return cgroups.InstanceGroups(tier, self.name, self.path / _GROUPS, kernel_ids())
 
     def remove(self) -> None:

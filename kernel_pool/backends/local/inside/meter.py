@@ -24,6 +24,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICK = os.sysconf("SC_CLK_TCK")
 _FIRST_VICTIM = b"1000"
 _GROUPED_S, _WATCHED_S = 0.1, 0.025  #: seconds between two looks
+_SELDOM = 4  #: every so many looks, files in memory are summed up too
 _DISK_S = 0.1
 _SHARE = 10  #: time between two walks over the disk, as a multiple of what a walk takes
 _NOTICED = _MIB  #: bytes of the file system's free space that have to go before a walk is worth it
@@ -46,6 +47,8 @@ class Meter:
         self._next_walk = 0.0
         self._counts = (0, 0) if group is None else group.counts()
         self._cpu_before = 0.0
+        self._looks = 0
+        self._files_in_memory = 0  # bytes, where there is no cgroup to count them
 
     @property
     def grouped(self) -> bool:
@@ -62,7 +65,7 @@ class Meter:
         self._limits = limits
         if self._group is not None:
             self._group.bound(limits)
-        self._disk_before = self._disk
+        self._disk_before, self._files_in_memory = self._disk, 0
         self._cpu_before = _cpu_of_the_dead()
 
     @contextlib.contextmanager
@@ -102,25 +105,35 @@ class Meter:
         return "pids" if self._counts[1] > before[1] else None
 
     def _sums(self) -> str | None:
-        memory = processes = 0
+        processes = 0
         cpu = _cpu_of_the_dead() - self._cpu_before
-        for name in os.listdir("/proc"):
-            if not name.isdigit() or name == "1":
-                continue
+        resident: dict[str, int] = {}
+        for name in _processes():
             with contextlib.suppress(OSError):  # it ended meanwhile
                 fields = _read(f"/proc/{name}/stat").rpartition(b")")[2].split()
                 processes += int(fields[17])
                 cpu += sum(map(int, fields[11:15])) / _TICK
                 if self._group is None:
-                    _size, resident, shared = map(int, _read(f"/proc/{name}/statm").split()[:3])
-                    memory += (resident - shared) * _PAGE
+                    _size, pages, shared = map(int, _read(f"/proc/{name}/statm").split()[:3])
+                    resident[name] = (pages - shared) * _PAGE
         if _over(cpu, self._limits["cpu_s"]):
             return "cpu"
         if self._group is not None:
             return None
-        if memory > self._limits["memory_mb"] * _MIB:
-            return "oom"
-        return "pids" if processes >= self._limits["processes"] else None
+        if processes >= self._limits["processes"]:
+            return "pids"
+        return "oom" if self._memory_over(resident) else None
+
+    def _memory_over(self, resident: dict[str, int]) -> bool:
+        limit = self._limits["memory_mb"] * _MIB
+        self._looks += 1
+        if self._looks % _SELDOM == 0:
+            self._files_in_memory = _shared_memory() + _open_files()[1]
+        if sum(resident.values()) + self._files_in_memory <= limit:
+            return False
+        # What a fork shares with its parent was counted for both; the exact sum takes a hundred times longer.
+        exact = sum(_proportional(name, pages) for name, pages in resident.items())
+        return exact + self._files_in_memory > limit
 
     def _left(self) -> int:
         """Bytes that the file system has left; a file that can still be made counts too."""
@@ -133,11 +146,25 @@ class Meter:
         if abs(self._room - left) < noticed:
             return None
         started = time.monotonic()
-        self._room, self._disk = left, _used(self._upper) + _unlinked()
+        self._room, self._disk = left, _used(self._upper) + _open_files()[0]
         now = time.monotonic()
         self._next_walk = now + max(_DISK_S, _SHARE * (now - started))
         # Who is over already may go on, or nothing could be deleted any more; but not grow further.
         return "disk" if self._disk > max(self._limits["disk_mb"] * _MIB, self._disk_before) else None
+
+
+def _processes() -> list[str]:
+    """Every process of the kernel but PID 1."""
+    return [name for name in os.listdir("/proc") if name.isdigit() and name != "1"]
+
+
+def _proportional(name: str, resident: int) -> int:
+    """A process' anonymous memory in bytes, shared pages divided by their users; else what is given."""
+    with contextlib.suppress(OSError):  # gone, or it does not let us look
+        for line in _read(f"/proc/{name}/smaps_rollup").splitlines():
+            if line.startswith(b"Pss_Anon:"):
+                return int(line.split()[1]) * 1024
+    return resident
 
 
 def _over(value: float, limit: float | None) -> bool:
@@ -196,16 +223,21 @@ def _open_directory(root: int, path: tuple[str, ...]) -> int:
     return fd
 
 
-def _unlinked() -> int:
-    """Bytes of files of the kernel's root that are deleted and still open somewhere."""
+def _open_files() -> tuple[int, int]:
+    """Bytes of deleted files that are still open somewhere: (on the kernel's disk, in memory as memfd)."""
     root = os.stat("/").st_dev
-    seen: dict[int, int] = {}
-    for name in os.listdir("/proc"):
-        if not name.isdigit() or name == "1":
-            continue
+    disk: dict[int, int] = {}
+    memory: dict[int, int] = {}
+    for name in _processes():
         with contextlib.suppress(OSError):  # it ended meanwhile
             for number in os.listdir(f"/proc/{name}/fd"):
                 info = os.stat(f"/proc/{name}/fd/{number}")
-                if info.st_nlink == 0 and stat.S_ISREG(info.st_mode) and info.st_dev == root:
-                    seen[info.st_ino] = info.st_blocks * 512
-    return sum(seen.values())
+                if info.st_nlink == 0 and stat.S_ISREG(info.st_mode):
+                    (disk if info.st_dev == root else memory)[info.st_ino] = info.st_blocks * 512
+    return sum(disk.values()), sum(memory.values())
+
+
+def _shared_memory() -> int:
+    """Bytes in /dev/shm."""
+    info = os.statvfs("/dev/shm")
+    return (info.f_blocks - info.f_bfree) * info.f_frsize
