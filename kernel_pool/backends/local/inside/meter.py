@@ -133,7 +133,7 @@ class Meter:
             return False
         # What a fork shares with its parent was counted for both; the exact sum takes a hundred times longer.
         exact = sum(_proportional(name, pages) for name, pages in resident.items())
-        return exact + self._files_in_memory > limit
+        return bool(exact + self._files_in_memory > limit)
 
     def _left(self) -> int:
         """Bytes that the file system has left; a file that can still be made counts too."""
