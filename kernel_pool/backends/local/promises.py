@@ -44,6 +44,8 @@ def notes(tier: Tier | None, network: Network) -> tuple[str, ...]:
     found += [
         "kernels share the host's Linux kernel: a fault in it is a way out; a microVM (e2b) has one of its own",
         "renaming a directory that came with the base answers EXDEV; mv copes, `git mv` of one does not",
+        "hard links come with a fork as one file; writing through one name then parts it from the others, and the "
+        "link count that programs see is the layer store's",
         f"tools are this machine's own, read-only: {', '.join(machine.system_directories())}",
     ]
     return tuple(found)

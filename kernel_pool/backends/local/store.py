@@ -25,11 +25,11 @@ from typing import Any
 from ...errors import BackendUnavailable, KernelError, SnapshotMissing
 from . import cgroups
 from .machine import kernel_ids
-from .tree import Difference, Entry, open_for_copy
+from .tree import Difference, Entry, open_for_copy, stored_name
 
 _HALF_BUILT_S = 24 * 3600.0  # after this long, what lies in tmp/ is nobody's any more
 _GROUPS = "groups.json"  # in an instance's directory: its control groups
-FORMAT = 1  # part of every base's key: raise it when the layout of layers changes
+FORMAT = 2  # part of every base's key: raise it when the layout of layers changes
 
 
 def default_state_dir() -> Path:
@@ -157,7 +157,7 @@ def _materialise(store: Store, difference: Difference, tree: Path) -> None:
                     copy_file(Path(entry.source), target)
         if entry.kind != "link":
             for name, value in entry.xattrs:
-                os.setxattr(target, name, bytes.fromhex(value), follow_symlinks=False)
+                os.setxattr(target, stored_name(name), bytes.fromhex(value), follow_symlinks=False)
         store.own(target)
         if entry.kind in ("file", "fifo"):
             target.chmod(entry.mode)

@@ -26,6 +26,7 @@ _OVERLAY_PRIVATE = (
     "user.overlay.upper",
     OPAQUE,
 )
+_OVERLAY, _ESCAPED = "user.overlay.", "user.overlay.overlay."
 _MAX_PATH = 4000  # characters; deeper trees cannot be named by a path
 
 
@@ -188,12 +189,22 @@ def is_opaque(directory: Path) -> bool:
 
 
 def _xattrs(path: str) -> tuple[tuple[str, str], ...]:
+    """Attributes as a program inside sees them: overlayfs keeps those that look like its own under another name."""
     try:
         names = os.listxattr(path, follow_symlinks=False)
-        kept = sorted(n for n in names if n.startswith("user.") and n not in _OVERLAY_PRIVATE)
-        return tuple((name, os.getxattr(path, name, follow_symlinks=False).hex()) for name in kept)
+        kept = {n: n.replace(_ESCAPED, _OVERLAY, 1) for n in names if n.startswith("user.")}
+        return tuple(
+            (seen, os.getxattr(path, name, follow_symlinks=False).hex())
+            for name, seen in sorted(kept.items())
+            if name not in _OVERLAY_PRIVATE
+        )
     except OSError:
         return ()  # no attributes on this file system, or a mode that hides them
+
+
+def stored_name(attribute: str) -> str:
+    """The name under which a layer keeps an attribute."""
+    return attribute.replace(_OVERLAY, _ESCAPED, 1) if attribute.startswith(_OVERLAY) else attribute
 
 
 class Below:
