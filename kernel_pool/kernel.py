@@ -247,6 +247,10 @@ class Backend(Protocol):
         """The state `base` plus an exported archive. The archive is untrusted and unpacked inside a kernel."""
         ...
 
+    async def reap(self) -> int:
+        """Remove what processes that were killed left behind here; how many kernels it was. Safe beside living ones."""
+        ...
+
     async def close(self) -> None:
         """End all kernels of this instance. Idempotent."""
         ...

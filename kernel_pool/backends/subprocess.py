@@ -104,6 +104,10 @@ class SubprocessBackend:
         layers = await asyncio.to_thread(self._load, base, archive)
         return Snapshot(self.name, base.base, layers, env)
 
+    async def reap(self) -> int:
+        """See `Backend.reap`."""
+        return await asyncio.to_thread(reap, self._trees.room)
+
     async def close(self) -> None:
         """See `Backend.close`."""
         self._closed = True

@@ -6,13 +6,12 @@ import os
 import shutil
 import sys
 import tarfile
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import KernelError
 from ...kernel import Limits, ReadOnlyMount, Snapshot
-from .store import remove_tree
+from .store import Store, remove_tree
 from .tree import Difference, open_for_copy
 
 if TYPE_CHECKING:
@@ -111,7 +110,8 @@ for path, mode, mtime in reversed(directories):
 
 async def load(backend: LocalBackend, base: Snapshot, archive: Path, env: str) -> Snapshot:
     """`Backend.load`: unpack inside a kernel forked from `base`, and freeze that."""
-    room = await backend.in_thread(_alone, archive)
+    await backend.open()
+    room = await backend.in_thread(_alone, backend.store, archive)
     try:
         kernel = await backend.start(base, mounts=[ReadOnlyMount(room, _IMPORT)])
         try:
@@ -131,9 +131,9 @@ async def load(backend: LocalBackend, base: Snapshot, archive: Path, env: str) -
     return Snapshot(unpacked.backend, unpacked.base, unpacked.layers, env)
 
 
-def _alone(archive: Path) -> Path:
+def _alone(store: Store, archive: Path) -> Path:
     """A directory with nothing in it but the archive."""
-    room = Path(tempfile.mkdtemp(prefix="layer-"))
+    room = store.scratch()
     try:
         shutil.copyfile(archive, room / "layer.tar")
     except OSError as error:

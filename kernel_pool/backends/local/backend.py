@@ -19,10 +19,11 @@ from . import mounts as read_only
 from .archive import load as unpack
 from .archive import write as write_archive
 from .handle import LocalKernel
+from .instance import Instance, prune, reap
 from .merge import canonical
 from .skeleton import ensure_skeleton
 from .spawner import Spawner
-from .store import Instance, Store, default_state_dir, remove_tree
+from .store import Store, default_state_dir, remove_tree
 from .tree import Below, Difference, HashCache, digest, scan
 
 T = TypeVar("T")
@@ -49,7 +50,7 @@ class LocalBackend:
             raise BackendUnavailable(problem)
         if network not in get_args(Network):
             raise UnsupportedFeature(f"network {network!r}: use one of {', '.join(get_args(Network))}")
-        self._store = Store((state_dir or default_state_dir()).absolute())
+        self.store = Store((state_dir or default_state_dir()).absolute())
         self._warm = tuple(warm)
         self._network: Network = network
         self._tier = groups.tier() if cgroups else None
@@ -74,7 +75,7 @@ class LocalBackend:
         )
 
     async def prepare(self, spec: BaseSpec) -> Snapshot:
-        return await bases.prepare(self, self._store, spec)
+        return await bases.prepare(self, self.store, spec)
 
     async def start(
         self,
@@ -96,8 +97,8 @@ class LocalBackend:
     ) -> LocalKernel:
         """`start`, with the choice of base and writable directory (for building a base, which is neither yet)."""
         read_only.check(mounts)
-        about = about or bases.settings(self._store, snapshot.base)
-        instance, spawner = await self._open()
+        about = about or bases.settings(self.store, snapshot.base)
+        instance, spawner = await self.open()
         return await self._start(instance, spawner, snapshot, about, limits, mounts, upper)
 
     async def _start(
@@ -112,16 +113,16 @@ class LocalBackend:
     ) -> LocalKernel:
         name = f"{instance.name}-{next(self._numbers)}"
         room = instance.path / "k" / name
-        lowers = [*map(self._store.tree, reversed(snapshot.layers)), *about.trees]
+        lowers = [*map(self.store.tree, reversed(snapshot.layers)), *about.trees]
         plan: dict[str, Any] = {"binds": []}
         if mounts:
-            plan["binds"], cover = await self.in_thread(_lay_mounts, self._store, lowers, room, mounts)
+            plan["binds"], cover = await self.in_thread(_lay_mounts, self.store, lowers, room, mounts)
             lowers = [cover, *lowers]
         writable = upper or room / "upper"
         plan |= {
-            "lowers": [str(tree.relative_to(self._store.root)) for tree in lowers],
-            "upper": str(writable.relative_to(self._store.root)),
-            "work": str((room / "work").relative_to(self._store.root)),
+            "lowers": [str(tree.relative_to(self.store.root)) for tree in lowers],
+            "upper": str(writable.relative_to(self.store.root)),
+            "work": str((room / "work").relative_to(self.store.root)),
         }
         sock, gone = spawner.spawn(name, plan)
 
@@ -134,7 +135,7 @@ class LocalBackend:
             await gone.wait()
             await self.in_thread(remove_tree, room)
 
-        freezer = _Freezer(self._store, self.in_thread, snapshot, about, writable)
+        freezer = _Freezer(self.store, self.in_thread, snapshot, about, writable)
         kernel = LocalKernel(name, limits or Limits(), freeze=freezer.freeze, dispose=dispose)
         self._kernels[name] = kernel
         try:
@@ -145,11 +146,15 @@ class LocalBackend:
         return kernel
 
     async def export(self, snapshot: Snapshot, target: Path) -> None:
-        difference = self._store.difference(snapshot.layers[0]) if snapshot.layers else {}
+        difference = self.store.difference(snapshot.layers[0]) if snapshot.layers else {}
         await self.in_thread(write_archive, difference, target)
 
     async def load(self, base: Snapshot, archive: Path, *, env: str = "") -> Snapshot:
         return await unpack(self, base, archive, env)
+
+    async def reap(self) -> int:
+        await self.in_thread(prune, self.store)
+        return await self.in_thread(reap, self.store)
 
     async def close(self) -> None:
         if self._closed:
@@ -165,13 +170,14 @@ class LocalBackend:
                 instance, spawner = self._opening.result()
                 await spawner.close()
                 await self.in_thread(instance.remove)
+                await self.in_thread(reap, self.store)
         self._files.shutdown(wait=True)
 
     async def in_thread(self, work: Callable[..., T], *args: Any) -> T:
         """Do file work off the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._files, functools.partial(work, *args))
 
-    async def _open(self) -> tuple[Instance, Spawner]:
+    async def open(self) -> tuple[Instance, Spawner]:
         """The zygote, started on first use."""
         if self._closed:
             raise KernelClosed("the local back-end is closed")
@@ -186,17 +192,17 @@ class LocalBackend:
             self._opening = None
             await spawner.close()
             await self.in_thread(instance.remove)
-            return await self._open()
+            return await self.open()
         return instance, spawner
 
     async def _bring_up(self) -> tuple[Instance, Spawner]:
-        await self.in_thread(self._store.create)
-        instance = await self.in_thread(Instance, self._store)
+        await self.in_thread(self.store.create)
+        instance = await self.in_thread(Instance, self.store)
         spawner: Spawner | None = None
         try:
             own = await self.in_thread(instance.groups, self._tier) if self._tier else None
             spawner = Spawner(
-                self._store.root,
+                self.store.root,
                 instance.path / "root",
                 warm=self._warm,
                 network=self._network,
@@ -213,8 +219,8 @@ class LocalBackend:
 
     async def _probe(self, instance: Instance, spawner: Spawner) -> None:
         """Make one kernel and take it down again: versions and settings promise, only doing it tells."""
-        skeleton = await self.in_thread(ensure_skeleton, self._store, self._network)
-        about = bases.Settings(machine.BASE_ENV, "/", (self._store.tree(skeleton),))
+        skeleton = await self.in_thread(ensure_skeleton, self.store, self._network)
+        about = bases.Settings(machine.BASE_ENV, "/", (self.store.tree(skeleton),))
         try:
             kernel = await self._start(instance, spawner, Snapshot("local", "probe"), about)
         except KernelStartFailed as error:
@@ -241,7 +247,7 @@ class _Freezer:
         about: bases.Settings,
         upper: Path,
     ) -> None:
-        self._store = store
+        self.store = store
         self._in_thread = in_thread
         self._origin = origin
         self._about = about
@@ -259,7 +265,7 @@ class _Freezer:
         return self._last
 
     def _layers(self) -> tuple[str, ...]:
-        parent: Difference = self._store.difference(self._origin.layers[0]) if self._origin.layers else {}
+        parent: Difference = self.store.difference(self._origin.layers[0]) if self._origin.layers else {}
         upper, opaque = scan(self._upper, self._cache)
         if not upper:
             return self._origin.layers
@@ -268,5 +274,5 @@ class _Freezer:
         if not difference:
             return ()
         name = digest(difference)
-        self._store.write_difference(difference, name)
+        self.store.write_difference(difference, name)
         return (name,)

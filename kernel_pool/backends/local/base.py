@@ -70,6 +70,7 @@ async def prepare(backend: LocalBackend, store: Store, spec: BaseSpec) -> Snapsh
     if not store.has(key):
         async with locked(store.root / "locks" / key):
             if not store.has(key):
+                await backend.open()
                 await _build(backend, store, spec, skeleton, key)
     return Snapshot("local", key)
 

@@ -10,25 +10,20 @@ Everything appears by rename, complete or not at all.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import stat
 import subprocess
-import time
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ...errors import BackendUnavailable, KernelError, SnapshotMissing
-from . import cgroups
 from .machine import kernel_ids
 from .tree import Difference, Entry, open_for_copy, stored_name
 
-_HALF_BUILT_S = 24 * 3600.0  # after this long, what lies in tmp/ is nobody's any more
-_GROUPS = "groups.json"  # in an instance's directory: its control groups
 FORMAT = 2  # part of every base's key: raise it when the layout of layers changes
 
 
@@ -44,6 +39,9 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.scratch_root = (
+            root / "tmp"
+        )  #: where half-made things go; a living back-end has a place of its own
         self.uid, self.gid = kernel_ids()
 
     def create(self) -> None:
@@ -71,12 +69,14 @@ class Store:
 
     def tree(self, digest: str) -> Path:
         """The files of a layer. Raises `SnapshotMissing`."""
-        path = self.root / "layers" / digest / "tree"
-        if not path.is_dir():
+        path = self.root / "layers" / digest
+        try:
+            os.utime(path)  # in use: what is not, is removed some day
+        except OSError as error:
             raise SnapshotMissing(
                 f"layer {digest[:12]} is not in {self.root}; it was made on another node or cleaned away"
-            )
-        return path
+            ) from error
+        return path / "tree"
 
     def has(self, digest: str) -> bool:
         """Whether the layer is here, complete."""
@@ -104,7 +104,7 @@ class Store:
 
     def scratch(self) -> Path:
         """A new empty directory on the store's file system."""
-        path = self.root / "tmp" / uuid.uuid4().hex
+        path = self.scratch_root / uuid.uuid4().hex
         path.mkdir()
         self.own(path, 0o755)
         return path
@@ -229,49 +229,3 @@ def remove_tree(path: Path) -> None:
         # Closed modes (overlayfs' own scratch directory is one) or great depth: the slow way that copes.
         subprocess.run(["chmod", "-R", "u+rwX", "--", str(path)], check=False, capture_output=True)
         subprocess.run(["rm", "-rf", "--", str(path)], check=False, capture_output=True)
-
-
-class Instance:
-    """One living back-end's own directory; what dead ones left behind is swept when a new one starts."""
-
-    def __init__(self, store: Store) -> None:
-        self.name = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self.path = store.root / "instances" / self.name
-        _sweep(store)
-        self.path.mkdir()
-        store.own(self.path, 0o755)
-        self._lock = os.open(self.path / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        for name in ("k", "root"):
-            (self.path / name).mkdir()
-            store.own(self.path / name, 0o755)
-
-    def groups(self, tier: cgroups.Tier) -> cgroups.InstanceGroups:
-        """Control groups for the kernels."""
-        return cgroups.InstanceGroups(tier, self.name, self.path / _GROUPS, kernel_ids())
-
-    def remove(self) -> None:
-        """Delete it. Every kernel must be gone."""
-        if cgroups.remove(self.path / _GROUPS):  # else the next sweep
-            remove_tree(self.path)
-        os.close(self._lock)
-
-
-def _sweep(store: Store) -> None:
-    for path in (store.root / "instances").iterdir():
-        try:
-            fd = os.open(path / "lock", os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            continue  # it is just being made, or just being removed
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue
-        else:
-            if cgroups.remove(path / _GROUPS):
-                remove_tree(path)
-        finally:
-            os.close(fd)
-    for path in (store.root / "tmp").iterdir():
-        if path.lstat().st_mtime < time.time() - _HALF_BUILT_S:
-            remove_tree(path)
