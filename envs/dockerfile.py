@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kernel_pool import CopyIn, RunStep
+from kernel_pool.kernel import Images
 
 from .errors import TaskProblem
 
@@ -57,13 +58,17 @@ class Environment:
     problems: list[TaskProblem] = field(default_factory=list)
 
 
-def read_dockerfile(path: Path, text: str, *, any_image: bool = False) -> Environment:
+def read_dockerfile(path: Path, text: str, *, images: Images = "none") -> Environment:
     """Understand a Dockerfile. `path` is where it stands; its directory is what COPY reads from.
 
-    Problems are in the result, one per line that cannot be honoured. With `any_image` every base image is
-    accepted, for back-ends that can run it.
+    Problems are in the result, one per line that cannot be honoured. With `images` other than "none" every
+    base image is accepted; with "built" nothing is a problem, for the back-end builds the file itself.
     """
-    return _Reader(path, any_image).read(text)
+    made = _Reader(path, images).read(text)
+    if images == "built":
+        made.problems.clear()
+        made.notes.append("the Dockerfile is built by the back-end, as it is")
+    return made
 
 
 class _Refused(Exception):
@@ -71,8 +76,8 @@ class _Refused(Exception):
 
 
 class _Reader:
-    def __init__(self, path: Path, any_image: bool) -> None:
-        self.path, self.context, self.any_image = path, path.parent, any_image
+    def __init__(self, path: Path, images: Images) -> None:
+        self.path, self.context, self.images = path, path.parent, images
         self.out = Environment()
         self.workdir = "/"  # Docker's own default, for relative paths before any WORKDIR
         self.directories = {"/"}
@@ -135,7 +140,7 @@ class _Reader:
             self.out.notes.append(
                 f"image {image}: a back-end without images uses this machine's own tools in its place"
             )
-        elif self.any_image:
+        elif self.images != "none":
             self.out.notes.append(f"image {image}: needs a back-end that runs images")
         else:
             raise _Refused(
@@ -227,7 +232,7 @@ class _Reader:
             name = match[2] or match[4]
             if name is None:
                 raise _Refused(f"the variable in {text!r} is not understood")
-            usual = "" if name != "PATH" else _PATH if self.any_image else f"{TOOLS}:{_PATH}"
+            usual = "" if name != "PATH" else _PATH if self.images != "none" else f"{TOOLS}:{_PATH}"
             return self.out.env.get(name) or match[3] or usual
 
         return _VARIABLE.sub(value, text)

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from kernel_pool.kernel import Images
+
 from .errors import TaskError, TaskInvalid, TaskProblem
 from .task import Task, TaskSet
 from .task_dir import is_task_dir, read_task_dir
@@ -17,13 +19,13 @@ STARTER = Path(__file__).parent / "suite" / "starter.txt"
 
 
 def load_tasks(
-    path: Path | str, ids: Sequence[str] | None = None, *, cache: Path | None = None, any_image: bool = False
+    path: Path | str, ids: Sequence[str] | None = None, *, cache: Path | None = None, images: Images = "none"
 ) -> TaskSet:
     """Read tasks; broken ones are reported in `problems` and left out.
 
     `path` is "suite" (bundled), "suite:starter" (24 of them), a task directory, a directory of task
     directories, or a JSONL file. `ids` keeps only these, in their order in `path`. `cache` is where a list's inline files are written.
-    `any_image` accepts base images that only a back-end with images can run. Raises `TaskError` when the
+    `images` says what the back-end makes of images (see `kernel_pool.Capabilities`). Raises `TaskError` when the
     path is missing, holds no tasks at all, or an id is unknown.
     """
     if path == "suite:starter":
@@ -31,7 +33,7 @@ def load_tasks(
     root = SUITE if path == "suite" else Path(path)
     tasks: dict[str, Task] = {}
     problems: list[TaskProblem] = []
-    for place, line, result in _read(root, cache, any_image):
+    for place, line, result in _read(root, cache, images):
         if isinstance(result, TaskInvalid):
             problems += result.problems
         elif result.id in tasks:
@@ -47,14 +49,14 @@ def load_tasks(
 
 
 def _read(
-    root: Path, cache: Path | None, any_image: bool
+    root: Path, cache: Path | None, images: Images
 ) -> Iterator[tuple[Path, int | None, Task | TaskInvalid]]:
     try:
         if root.is_dir():
             for directory in [root] if is_task_dir(root) else _directories(root):
-                yield directory, None, _read_dir(directory, any_image)
+                yield directory, None, _read_dir(directory, images)
         elif root.is_file():
-            for line, result in read_task_list(root, cache=cache, any_image=any_image):
+            for line, result in read_task_list(root, cache=cache, images=images):
                 yield root, line, result
         elif root.exists():
             raise TaskError(f"{root}: is neither a directory of tasks nor a JSONL list")
@@ -70,9 +72,9 @@ def _directories(root: Path) -> list[Path]:
     return below if any(is_task_dir(path) for path in below) else []
 
 
-def _read_dir(directory: Path, any_image: bool) -> Task | TaskInvalid:
+def _read_dir(directory: Path, images: Images) -> Task | TaskInvalid:
     try:
-        return read_task_dir(directory, any_image=any_image)
+        return read_task_dir(directory, images=images)
     except TaskInvalid as error:
         return error
     except OSError as error:

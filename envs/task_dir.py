@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from kernel_pool import BaseSpec, CopyIn, RunStep
+from kernel_pool.kernel import Images
 from verifiers import TestPlan
 
 from .dockerfile import DEFAULT_WORKDIR, PLAIN_IMAGE, TOOLS, Environment, read_dockerfile
@@ -45,10 +46,10 @@ def is_task_dir(path: Path) -> bool:
     return (path / "instruction.md").exists() or (path / "task.toml").exists()
 
 
-def read_task_dir(path: Path, *, any_image: bool = False) -> Task:
+def read_task_dir(path: Path, *, images: Images = "none") -> Task:
     """Read a task directory. Raises `TaskInvalid` with everything that is wrong with it.
 
-    `any_image` accepts base images that this machine's own tools cannot stand in for.
+    `images` is what the back-end makes of base images; "none": only those that this machine's tools stand in for.
     """
     problems: list[TaskProblem] = []
     instruction = _text(path / "instruction.md", problems)
@@ -65,15 +66,15 @@ def read_task_dir(path: Path, *, any_image: bool = False) -> Task:
                 )
             )
         if not toml.problems:
-            task = _task(path, instruction, toml, any_image)
+            task = _task(path, instruction, toml, images)
             if not toml.problems:
                 return task
     raise TaskInvalid(toml.problems)
 
 
-def _task(path: Path, instruction: str, toml: TomlFile, any_image: bool) -> Task:
+def _task(path: Path, instruction: str, toml: TomlFile, images: Images) -> Task:
     about, agent, own = toml.table("task"), toml.table("agent"), _own(toml)
-    base, notes = _base(path, toml, any_image)
+    base, notes = _base(path, toml, images)
     notes += check_harbor_keys(toml)
     metadata = toml.table("metadata")
     metadata.used.add("rollout_fork")
@@ -128,7 +129,7 @@ def _kept(toml: TomlFile, metadata: TomlTable, own: TomlTable) -> dict[str, Any]
     return kept
 
 
-def _base(path: Path, toml: TomlFile, any_image: bool) -> tuple[BaseSpec, list[str]]:
+def _base(path: Path, toml: TomlFile, images: Images) -> tuple[BaseSpec, list[str]]:
     """The environment as this project builds it, and sentences on what is different."""
     table = toml.table("environment")
     context = path / "environment"
@@ -141,13 +142,13 @@ def _base(path: Path, toml: TomlFile, any_image: bool) -> tuple[BaseSpec, list[s
             toml.problems.append(TaskProblem(context / compose, None, "compose files are not understood"))
     if dockerfile.is_file():
         text = _text(dockerfile, toml.problems)
-        made = read_dockerfile(dockerfile, text or "", any_image=any_image)
+        made = read_dockerfile(dockerfile, text or "", images=images)
         toml.problems += made.problems
     else:
         made = Environment(workdir=workdir or DEFAULT_WORKDIR)
         if context.is_dir():
             made.steps.append(CopyIn(context, made.workdir))
-    _image(table, made, dockerfile.is_file(), any_image)
+    _image(table, made, dockerfile.is_file(), images)
     for key, why in _UNSUPPORTED.items():
         if table.data.get(key):
             table.wrong(key, f"is not understood: it {why}")
@@ -157,29 +158,30 @@ def _base(path: Path, toml: TomlFile, any_image: bool) -> tuple[BaseSpec, list[s
     if any(key in table.data for key in _NETWORK):
         made.notes.append("environment network settings: the back-end decides")
     env = made.env | _settings(table, "env", made.notes)
-    if "PATH" in env and not any_image and TOOLS not in env["PATH"].split(":"):
+    if "PATH" in env and images == "none" and TOOLS not in env["PATH"].split(":"):
         env["PATH"] += f":{TOOLS}"
         made.notes.append("environment PATH: this machine's own python and pytest stand at its end")
     steps: list[CopyIn | RunStep] = made.steps
     if (build := table.seconds("build_timeout_sec")) is not None:
         steps = [replace(s, limits=s.limits.with_wall(build)) if isinstance(s, RunStep) else s for s in steps]
-    return BaseSpec(made.image, workdir or made.workdir, env, tuple(steps)), made.notes
+    file = dockerfile if dockerfile.is_file() else None
+    return BaseSpec(made.image, workdir or made.workdir, env, tuple(steps), file), made.notes
 
 
-def _image(table: TomlTable, made: Environment, has_dockerfile: bool, any_image: bool) -> None:
+def _image(table: TomlTable, made: Environment, has_dockerfile: bool, images: Images) -> None:
     image = table.string("docker_image")
     if not image:
         return
     if has_dockerfile:
         made.notes.append(f"environment docker_image {image}: not used, the Dockerfile is")
-    elif any_image or PLAIN_IMAGE.match(image):
+    elif images != "none" or PLAIN_IMAGE.match(image):
         made.image = image
         made.notes.append(
             f"image {image}: a back-end without images uses this machine's own tools in its place"
         )
     else:
         table.wrong(
-            "docker_image", f"names {image}, and there is no Dockerfile; no back-end here runs images"
+            "docker_image", f"names {image}, and there is no Dockerfile; this back-end runs no images"
         )
 
 

@@ -20,6 +20,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from kernel_pool import BaseSpec, CopyIn
+from kernel_pool.kernel import Images
 
 from .dockerfile import DEFAULT_WORKDIR
 from .errors import TaskError, TaskInvalid, TaskProblem
@@ -76,7 +77,7 @@ class _Line(BaseModel):
 
 
 def read_task_list(
-    path: Path, *, cache: Path | None = None, any_image: bool = False
+    path: Path, *, cache: Path | None = None, images: Images = "none"
 ) -> Iterator[tuple[int, Task | TaskInvalid]]:
     """(line number, task or what is wrong with it) for each line that is not empty.
 
@@ -94,12 +95,12 @@ def read_task_list(
                 return
             if line.strip():
                 try:
-                    yield number, _read_line(path, number, line, cache, any_image)
+                    yield number, _read_line(path, number, line, cache, images)
                 except TaskInvalid as error:
                     yield number, error
 
 
-def _read_line(path: Path, number: int, line: bytes, cache: Path | None, any_image: bool) -> Task:
+def _read_line(path: Path, number: int, line: bytes, cache: Path | None, images: Images) -> Task:
     try:
         data = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -107,7 +108,7 @@ def _read_line(path: Path, number: int, line: bytes, cache: Path | None, any_ima
     if not isinstance(data, dict):
         raise _invalid(path, number, "is no JSON object")
     if "path" in data:
-        return _read_path(path, number, data, any_image)
+        return _read_path(path, number, data, images)
     try:
         item = _Line.model_validate(data)
     except ValidationError as error:
@@ -119,7 +120,7 @@ def _read_line(path: Path, number: int, line: bytes, cache: Path | None, any_ima
     return _inline(path, number, item, cache or private_cache())
 
 
-def _read_path(path: Path, number: int, data: dict[str, Any], any_image: bool) -> Task:
+def _read_path(path: Path, number: int, data: dict[str, Any], images: Images) -> Task:
     if set(data) != {"path"} or not isinstance(data["path"], str):
         raise _invalid(path, number, 'a line with "path" holds that one string and nothing else')
     root = path.parent.resolve()
@@ -128,7 +129,7 @@ def _read_path(path: Path, number: int, data: dict[str, Any], any_image: bool) -
         raise _invalid(path, number, f"{data['path']} leads outside of the list's own directory")
     if not target.is_dir():
         raise _invalid(path, number, f"{data['path']} is no directory")
-    return read_task_dir(target, any_image=any_image)
+    return read_task_dir(target, images=images)
 
 
 def _inline(path: Path, number: int, item: _Line, cache: Path) -> Task:

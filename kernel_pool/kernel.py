@@ -20,6 +20,9 @@ Network = Literal["none", "host"]
 #: What a fork restores: files only, files and the shell's environment, or the memory of processes as well.
 Restores = Literal["files", "files+env", "memory"]
 
+#: Images: this machine's own tools stand in for them, they are run by name, or built from a Dockerfile as well.
+Images = Literal["none", "named", "built"]
+
 #: Called with (stream, bytes) as a command prints; stream is "stdout" or "stderr".
 OutputSink = Callable[[Literal["stdout", "stderr"], bytes], None]
 
@@ -126,9 +129,9 @@ class BaseSpec:
     """How to build the state that everything forks from.
 
     `image` is a name the back-end understands; "" and plain Debian or Python images mean, for the local
-    back-end, this machine's own tools. A back-end that has images (`Capabilities.images`) builds `dockerfile`,
-    with its directory as context, in place of `image` and `steps`, which say the same as far as they can;
-    `env` and `workdir` hold in either case.
+    back-end, this machine's own tools. A back-end with `Capabilities.images` "built" builds `dockerfile`, with its
+    directory as context, in place of `image` and `steps`, which say the same as far as they can; `env` and
+    `workdir` hold in either case.
     """
 
     image: str = ""
@@ -147,7 +150,7 @@ class Capabilities:
     network: Network
     enforces: Mapping[str, str]  #: field of `Limits` that really holds -> the mechanism that holds it
     notes: tuple[str, ...] = ()  #: what is weaker here, why, and the mend if there is one; one sentence each
-    images: bool = False  #: `BaseSpec.image` names a real image, not this machine's own tools
+    images: Images = "none"  #: what `BaseSpec.image` and `BaseSpec.dockerfile` mean to it
 
 
 class Kernel(Protocol):
@@ -217,6 +220,10 @@ class Backend(Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """What is in force on this machine."""
+        ...
+
+    async def check(self) -> None:
+        """Find out whether it can work here at all, by doing it. Raises `BackendUnavailable` with the mend."""
         ...
 
     async def prepare(self, spec: BaseSpec) -> Snapshot:

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Protocol
 
 from envs import Task, TaskSet, lint, load_tasks
-from kernel_pool import KernelError
+from kernel_pool import Backend, BackendUnavailable, KernelError
+from kernel_pool.kernel import Images
+from kernel_pool.requirements import unmet
 
 from .config import RunConfig
 from .errors import ConfigError, RolloutError
@@ -94,8 +96,12 @@ async def run_batch(config: RunConfig, out: Path, progress: Progress | None = No
     Everything that can be wrong with the call is found before anything is written. Raises `ConfigError`,
     `EnvironmentLacks`, `BackendUnavailable` or `RunDirError`; what was written before an error stays.
     """
-    tasks = select_tasks(config)
-    await check(config, tasks.tasks)
+    backend = build_backend(config)
+    try:
+        tasks = select_tasks(config, backend.capabilities.images)
+        await check(config, tasks.tasks, backend)
+    finally:
+        await backend.close()
     progress = progress or Silent()
     with RunStore.create(out, config.yaml()) as store:
         progress.note(f"run directory: {out}")
@@ -111,6 +117,7 @@ async def run_batch(config: RunConfig, out: Path, progress: Progress | None = No
         finally:
             progress.stop()
             await executor.close()
+            await reap(config)
         finish(store, config)
     return result
 
@@ -137,9 +144,18 @@ def finish(store: RunStore, config: RunConfig) -> None:
         write_report(store)
 
 
-def select_tasks(config: RunConfig) -> TaskSet:
+async def reap(config: RunConfig) -> int:
+    """Remove what killed processes of this back-end left on this node; how many kernels it was."""
+    backend = build_backend(config)
+    try:
+        return await backend.reap()
+    finally:
+        await backend.close()
+
+
+def select_tasks(config: RunConfig, images: Images) -> TaskSet:
     """The tasks the config names. Raises `ConfigError` when there are none, or an id is unknown."""
-    found = load_tasks(config.tasks)
+    found = load_tasks(config.tasks, images=images)
     if config.task_ids:
         known = {task.id: task for task in found.tasks}
         for wanted in config.task_ids:
@@ -154,8 +170,9 @@ def select_tasks(config: RunConfig) -> TaskSet:
     return found
 
 
-async def check(config: RunConfig, tasks: Sequence[Task]) -> None:
-    """Whether this call can work at all: the back-end is there, the policy can be made and takes the plan."""
+async def check(config: RunConfig, tasks: Sequence[Task], backend: Backend) -> None:
+    """Whether this call can work at all: the back-end is there and gives what is asked for, the policy can be
+    made and takes the plan."""
     from .exports import check_formats
 
     check_formats(config.exports)
@@ -165,18 +182,21 @@ async def check(config: RunConfig, tasks: Sequence[Task]) -> None:
         policy.check([spec.sampling for spec in plan.next(tasks[0].id, ())])
     finally:
         await policy.close()
-    backend = build_backend(config)
-    try:
-        if not backend.capabilities.isolated and not config.backend.allow_unsandboxed:
-            raise ConfigError(
-                f"backend {backend.name}: gives no isolation; set backend.allow_unsandboxed: true to use it"
-            )
-    finally:
-        await backend.close()
+    _check_gives(config, backend)
+    await backend.check()
     if config.engine.kind == "ray":
         from .actors import check_cluster
 
         check_cluster(config)
+
+
+def _check_gives(config: RunConfig, backend: Backend) -> None:
+    missing = unmet(backend.capabilities, config.backend.requirements())
+    if missing:
+        mend = "take it out of the config, or use another back-end"
+        if not backend.capabilities.isolated:
+            mend = "set backend.allow_unsandboxed: true to use it as it is"
+        raise ConfigError(f"backend {backend.name}: {'; '.join(missing)}; {mend}")
 
 
 def make_executor(config: RunConfig, run_id: str, out: Path, tasks: dict[str, Task]) -> Executor:
@@ -258,6 +278,8 @@ class _Batch:
     async def _prepare(self, task: Task) -> bool:
         try:
             base = await self._executor.prepare(task.id)
+        except BackendUnavailable:
+            raise  # no other task would fare better
         except KernelError as error:
             reason = f"{task.id}: set-up failed, task skipped: {error}"
             self._result.skipped_tasks[task.id] = str(error)

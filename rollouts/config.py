@@ -11,6 +11,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kernel_pool import Limits
+from kernel_pool.kernel import Network, Restores
+from kernel_pool.requirements import Requirements
 
 from .errors import ConfigError
 
@@ -42,8 +44,10 @@ class LimitsConfig(_Section):
     """Bounds on each command inside a kernel (see `kernel_pool.Limits`)."""
 
     wall_s: float = Field(default=60.0, gt=0)
+    cpu_s: float | None = Field(default=None, gt=0)
     memory_mb: int = Field(default=1024, ge=64)
     processes: int = Field(default=256, ge=8)
+    disk_mb: int = Field(default=4096, ge=1)
     output_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
     file_mb: int = Field(default=256, ge=1)
     open_files: int = Field(default=1024, ge=32)
@@ -54,13 +58,25 @@ class LimitsConfig(_Section):
 
 
 class BackendConfig(_Section):
-    """Where branches run."""
+    """Where branches run. What is asked for here and not given is refused before anything starts."""
 
     name: str = "local"
     max_concurrent: int | None = Field(default=None, ge=1)  #: kernels at once on a node; None: 2 per core
+    network: Network = "none"  #: of the commands; "host" is everything that this machine reaches
+    restores: Restores = "files"  #: what a fork has to restore, at least
     allow_unsandboxed: bool = False  #: must be true for back-ends without isolation
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
     options: dict[str, Any] = Field(default_factory=dict)  #: passed to the back-end
+
+    def requirements(self) -> Requirements:
+        """What the back-end has to give: the limits that are set here by hand, and the rest."""
+        sandboxed = not self.allow_unsandboxed
+        return Requirements(
+            isolated=sandboxed,
+            network=self.network if sandboxed else None,
+            restores=self.restores,
+            limits=sorted(self.limits.model_fields_set) if sandboxed else (),
+        )
 
 
 class BudgetConfig(_Section):

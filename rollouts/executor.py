@@ -9,6 +9,7 @@ from typing import Protocol
 
 from envs import Task, load_tasks
 from kernel_pool import Backend, Bound, KernelPool, Snapshot
+from kernel_pool.kernel import Images
 from kernel_pool.registry import backend as make_backend
 from verifiers import Pipeline, Verifier
 from verifiers.build import BuildVerifier
@@ -74,8 +75,10 @@ class Worker:
         bound: Bound | None = None,
     ) -> None:
         self.config = config
-        self.tasks: dict[str, Task] = {task.id: task for task in load_tasks(config.tasks).tasks}
-        self.pool = KernelPool(build_backend(config), max_concurrent(config), bound=bound)
+        backend = build_backend(config)
+        found = load_tasks(config.tasks, images=backend.capabilities.images)
+        self.tasks: dict[str, Task] = {task.id: task for task in found.tasks}
+        self.pool = KernelPool(backend, max_concurrent(config), bound=bound)
         self.policy = make_policy(config.policy.name, config.policy.options)
         verifier = build_verifier(config)
         self._archive = SnapshotArchive(run_dir / "snapshots") if run_dir else None
@@ -134,9 +137,18 @@ class InlineExecutor:
 def build_backend(config: RunConfig) -> Backend:
     """The configured back-end. Raises `ConfigError`, or `BackendUnavailable` with the mend."""
     options = dict(config.backend.options)
+    if config.backend.name != "subprocess":  # which can give nothing but the host's
+        options.setdefault("network", config.backend.network)
     if config.backend.allow_unsandboxed and config.backend.name == "subprocess":
         options["allow_unsandboxed"] = True
     return make_backend(config.backend.name, **options)
+
+
+async def images(config: RunConfig) -> Images:
+    """What the configured back-end makes of images."""
+    backend = build_backend(config)
+    await backend.close()
+    return backend.capabilities.images
 
 
 def build_verifier(config: RunConfig) -> Verifier:

@@ -266,6 +266,8 @@ class _Draft:
             backend=backend.name,
             restores=capabilities.restores,
             isolated=capabilities.isolated,
+            network=capabilities.network,
+            enforces=dict(capabilities.enforces),
             base=self.base.digest,
             image=task.base.image,
             workdir=task.base.workdir,

@@ -48,6 +48,8 @@ class EnvironmentLayer(BaseModel):
     backend: str
     restores: str
     isolated: bool
+    network: str = "none"  #: of the commands: "none" or "host"
+    enforces: dict[str, str] = Field(default_factory=dict)  #: limit -> the mechanism that held it
     base: str  #: digest of the prepared state
     image: str = ""
     workdir: str = "/app"

@@ -8,7 +8,7 @@ from pathlib import Path
 from .batch import Progress, make_executor, select_tasks
 from .config import RunConfig
 from .errors import ConfigError, RunDirError
-from .executor import BranchJob, ForkRef
+from .executor import BranchJob, ForkRef, images
 from .fork import tree_node
 from .plan import AtStep, SamplingPlan
 from .rankings import rank_rollout
@@ -33,7 +33,7 @@ async def refork(
         first = 1 + max(r.lineage.index for r in rollout)
         plan = AtStep(parent.lineage.branch_id, step, n, first, SamplingPlan(config.sampling, config.seed))
         specs = plan.next(parent.lineage.rollout_id, [tree_node(r) for r in rollout])
-        tasks = {task.id: task for task in select_tasks(config).tasks}
+        tasks = {task.id: task for task in select_tasks(config, await images(config)).tasks}
         if parent.task.task_id not in tasks:
             raise ConfigError(f"task {parent.task.task_id} is not in {config.tasks} any more")
         executor = make_executor(config, store.run_id, run_dir, tasks)

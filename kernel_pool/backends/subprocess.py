@@ -74,6 +74,10 @@ class SubprocessBackend:
             ),
         )
 
+    async def check(self) -> None:
+        """See `Backend.check`."""
+        self._open()
+
     async def prepare(self, spec: BaseSpec) -> Snapshot:
         """See `Backend.prepare`."""
         self._open()

@@ -10,12 +10,13 @@ import pytest
 
 from envs.dockerfile import TOOLS, Environment, read_dockerfile
 from kernel_pool import CopyIn, RunStep
+from kernel_pool.kernel import Images
 
 
-def read(context: Path, text: str, *, any_image: bool = False) -> Environment:
+def read(context: Path, text: str, *, images: Images = "none") -> Environment:
     path = context / "Dockerfile"
     path.write_text(text)
-    return read_dockerfile(path, text, any_image=any_image)
+    return read_dockerfile(path, text, images=images)
 
 
 @pytest.fixture
@@ -129,8 +130,14 @@ def test_other_images_are_refused(context: Path, image: str) -> None:
 
 
 def test_other_images_are_kept_for_a_back_end_that_runs_images(context: Path) -> None:
-    made = read(context, "FROM node:20\n", any_image=True)
+    made = read(context, "FROM node:20\n", images="named")
     assert (made.image, made.problems) == ("node:20", []) and "runs images" in made.notes[0]
+
+
+def test_a_back_end_that_builds_takes_the_file_as_it_is(context: Path) -> None:
+    made = read(context, "FROM node:20 AS x\nARG A=1\nUSER nobody\n", images="built")
+    assert made.problems == []
+    assert "built by the back-end" in made.notes[-1]
 
 
 def test_without_workdir_commands_run_in_app_and_a_note_says_so(context: Path) -> None:

@@ -131,7 +131,7 @@ def test_a_hidden_command_is_judged_by_pytest_results_or_by_its_exit_code(
         ('[task]\nname = "org/../up"\n[x]\n', None, ""),
         ('[task]\nname = "org/a b"\n', 2, "no usable id"),
         ("[environment]\nworkdir = 'app'\n", 2, "must be absolute"),
-        ("[environment]\ndocker_image = 'ghcr.io/x/y'\n", 2, "no back-end here runs images"),
+        ("[environment]\ndocker_image = 'ghcr.io/x/y'\n", 2, "this back-end runs no images"),
         ("[[steps]]\nname = 'one'\n", 1, "multi-step"),
         ("[environment]\nworkdir = '/app/../etc'\n", 2, "without `..`"),
         ("[environment]\ncpus = 'many'\n", 2, "environment.cpus is wrong"),

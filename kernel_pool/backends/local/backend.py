@@ -74,6 +74,9 @@ class LocalBackend:
             notes=promises.notes(self._tier, self._network),
         )
 
+    async def check(self) -> None:
+        await self.open()
+
     async def prepare(self, spec: BaseSpec) -> Snapshot:
         return await bases.prepare(self, self.store, spec)
 
