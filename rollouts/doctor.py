@@ -9,13 +9,19 @@ import os
 import shutil
 import sqlite3
 import sys
+import tempfile
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from kernel_pool import KernelError
-from kernel_pool.journal import reap
+from kernel_pool import BaseSpec, KernelError
+from kernel_pool.backends.local import LocalBackend, escapes
+from kernel_pool.registry import BACKENDS
 from kernel_pool.registry import backend as make_backend
 from kernel_pool.selfcheck import check
+
+#: Back-ends that the default set-up does without.
+OPTIONAL = tuple(name for name in BACKENDS.names() if name not in ("local", "subprocess"))
 
 
 @dataclass(frozen=True)
@@ -44,10 +50,10 @@ class Finding:
 
 async def examine(*, clean: bool = False) -> list[Finding]:
     """Look at the interpreter, the tools, the sandbox (its whole contract, for real) and the packages."""
-    findings = [_python(), *_tools(), await _sandbox(), _memory(), *_packages(), *_keys()]
+    findings = [_python(), *_tools(), await _sandbox(), await _ways_out(), _memory()]
+    findings += [*[await _optional(name) for name in OPTIONAL], *_packages(), *_keys()]
     if clean:
-        removed = reap()
-        findings.append(Finding("left-overs", True, f"{removed} removed"))
+        findings += [await _clean(name) for name in BACKENDS.names()]
     return findings
 
 
@@ -70,19 +76,71 @@ def _tools() -> list[Finding]:
 
 
 async def _sandbox() -> Finding:
+    backend = None
     try:
         backend = make_backend("local")
-    except KernelError as error:
-        return Finding("sandbox", False, str(error), needed=True)
-    try:
         outcomes = await check(backend)
         failed = [o.name for o in outcomes if not o.ok and not o.skipped]
         if failed:
             return Finding("sandbox", False, f"contract broken: {', '.join(failed)}", needed=True)
+        given = backend.capabilities
+        held = [f"{limit} is held by {how}" for limit, how in given.enforces.items()]
         detail = f"local back-end keeps its contract ({len(outcomes)} checks)"
-        return Finding("sandbox", True, detail, notes=backend.capabilities.notes)
+        return Finding("sandbox", True, detail, notes=(*held, *given.notes))
     except KernelError as error:
         return Finding("sandbox", False, str(error), needed=True)
+    finally:
+        if backend is not None:
+            await backend.close()
+
+
+async def _ways_out() -> Finding:
+    """Every known way out of a kernel, tried."""
+    backend = None
+    try:
+        backend = LocalBackend()
+        kernel = await backend.start(await backend.prepare(BaseSpec()))
+        with (
+            tempfile.TemporaryDirectory(prefix="lures-") as scratch,
+            escapes.lures(Path(scratch), backend.store.root) as out,
+        ):
+            tried = [attempt async for attempt in escapes.try_all(kernel, out)]
+    except KernelError as error:
+        return Finding("isolation", False, str(error), needed=True)
+    finally:
+        if backend is not None:
+            await backend.close()
+    open_ways = tuple(f"{attempt.what}: {attempt.seen}" for attempt in tried if not attempt.held)
+    detail = f"{len(tried)} ways out of the sandbox tried, {len(open_ways) or 'none'} open"
+    return Finding("isolation", not open_ways, detail, needed=True, notes=open_ways)
+
+
+async def _optional(name: str) -> Finding:
+    """A back-end that only those need who choose it."""
+    try:
+        backend = make_backend(name)
+    except KernelError as error:
+        return Finding(name, True, f"not here: {error}; only the {name} back-end needs it")
+    try:
+        await backend.check()
+        return Finding(name, True, "works", notes=backend.capabilities.notes)
+    except KernelError as error:
+        return Finding(name, False, f"{error}; only the {name} back-end needs it")
+    finally:
+        await backend.close()
+
+
+async def _clean(name: str) -> Finding:
+    """Remove what killed processes left behind."""
+    what = f"left-overs of {name}"
+    try:
+        backend = make_backend(name, **({"allow_unsandboxed": True} if name == "subprocess" else {}))
+    except KernelError:
+        return Finding(what, True, "not looked for: the back-end is not here")
+    try:
+        return Finding(what, True, f"{await backend.reap()} kernels removed")
+    except KernelError as error:
+        return Finding(what, False, str(error))
     finally:
         await backend.close()
 
