@@ -69,13 +69,13 @@ class BackendConfig(_Section):
     options: dict[str, Any] = Field(default_factory=dict)  #: passed to the back-end
 
     def requirements(self) -> Requirements:
-        """What the back-end has to give: the limits that are set here by hand, and the rest."""
+        """What the back-end has to give: a sandbox, unless none is allowed, and whatever is set here by hand."""
         sandboxed = not self.allow_unsandboxed
         return Requirements(
             isolated=sandboxed,
-            network=self.network if sandboxed else None,
+            network=self.network if sandboxed or "network" in self.model_fields_set else None,
             restores=self.restores,
-            limits=sorted(self.limits.model_fields_set) if sandboxed else (),
+            limits=sorted(self.limits.model_fields_set),
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from envs import Task, load_tasks
-from kernel_pool import Backend, Bound, KernelPool, Snapshot
+from kernel_pool import Backend, Bound, KernelPool, Snapshot, UnsupportedFeature
 from kernel_pool.kernel import Images
 from kernel_pool.registry import backend as make_backend
 from verifiers import Pipeline, Verifier
@@ -141,7 +141,10 @@ def build_backend(config: RunConfig) -> Backend:
         options.setdefault("network", config.backend.network)
     if config.backend.allow_unsandboxed and config.backend.name == "subprocess":
         options["allow_unsandboxed"] = True
-    return make_backend(config.backend.name, **options)
+    try:
+        return make_backend(config.backend.name, **options)
+    except UnsupportedFeature as error:
+        raise ConfigError(f"backend: {error}") from error
 
 
 async def images(config: RunConfig) -> Images:

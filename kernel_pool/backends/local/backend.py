@@ -10,7 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from ...errors import BackendUnavailable, KernelClosed, KernelStartFailed, UnsupportedFeature
+from ...errors import (
+    BackendUnavailable,
+    KernelClosed,
+    KernelError,
+    KernelStartFailed,
+    UnsupportedFeature,
+)
 from ...kernel import BaseSpec, Capabilities, Limits, Network, ReadOnlyMount, Snapshot
 from . import base as bases
 from . import cgroups as groups
@@ -186,17 +192,22 @@ class LocalBackend:
             raise KernelClosed("the local back-end is closed")
         if self._opening is None:
             self._opening = asyncio.create_task(self._bring_up())
+        opening = self._opening
         try:
-            instance, spawner = await asyncio.shield(self._opening)
-        except BackendUnavailable:
-            self._opening = None
-            raise
-        if not spawner.alive:  # it was killed, and every kernel with it: begin anew
+            instance, spawner = await asyncio.shield(opening)
+        except (KernelError, OSError) as error:
+            if self._opening is opening:
+                self._opening = None  # the next one may fare better
+            if isinstance(error, BackendUnavailable):
+                raise
+            raise BackendUnavailable(machine.explain(str(error), self.store.root)) from error
+        if (
+            not spawner.alive and self._opening is opening
+        ):  # it was killed, and every kernel with it: begin anew
             self._opening = None
             await spawner.close()
             await self.in_thread(instance.remove)
-            return await self.open()
-        return instance, spawner
+        return (instance, spawner) if spawner.alive else await self.open()
 
     async def _bring_up(self) -> tuple[Instance, Spawner]:
         await self.in_thread(self.store.create)
@@ -227,7 +238,7 @@ class LocalBackend:
         try:
             kernel = await self._start(instance, spawner, Snapshot("local", "probe"), about)
         except KernelStartFailed as error:
-            raise BackendUnavailable(machine.explain(str(error))) from error
+            raise BackendUnavailable(machine.explain(str(error), self.store.root)) from error
         await kernel.close()
 
 

@@ -14,6 +14,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from .machine import privileged
+
 _CONTROLLERS = ("memory", "pids")
 _PREFIX = "rollout-fork-"
 _GONE_S = 2.0  # how long the last processes of a dead instance may take to leave
@@ -54,7 +56,7 @@ class InstanceGroups:
             if found.version == 2:
                 (path / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in _CONTROLLERS))
             (path / "zygote").mkdir()
-            if os.geteuid() == 0:
+            if privileged():
                 os.chown(path, *owner)
                 os.chown(path / "cgroup.procs", *owner)
 
@@ -148,7 +150,7 @@ def _usable(found: Tier) -> bool:
         probe = parent / f"{_PREFIX}probe-{os.getpid()}"
         try:
             probe.mkdir()
-            if found.version == 2 and os.geteuid() != 0:
+            if found.version == 2 and not privileged():
                 os.close(os.open(parent / "cgroup.procs", os.O_WRONLY))  # moving a process in needs it
             probe.rmdir()
         except OSError:

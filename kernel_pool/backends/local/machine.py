@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import platform
@@ -27,9 +28,18 @@ BASE_ENV: dict[str, str] = {
 
 def kernel_ids() -> tuple[int, int]:
     """(uid, gid) that own what kernels write, as the host counts them."""
-    if os.geteuid() == 0:
+    if privileged():
         return _KERNEL_UID, _KERNEL_UID
     return os.geteuid(), os.getegid()
+
+
+@functools.cache
+def privileged() -> bool:
+    """Whether we are root and can become another user (root of a rootless container cannot)."""
+    if os.geteuid() != 0:
+        return False
+    ranges = (map(int, line.split()) for line in Path("/proc/self/uid_map").read_text().splitlines())
+    return any(first <= _KERNEL_UID < first + count for first, _outside, count in ranges)
 
 
 @functools.cache
@@ -66,15 +76,23 @@ def missing() -> str | None:
     return None
 
 
-def explain(failure: str) -> str:
-    """The failure of the zygote with what to do about it."""
+def explain(failure: str, state_dir: Path) -> str:
+    """The failure in words, with what to do about it."""
+    failure = failure.strip()
+    if os.strerror(errno.ENOSPC) in failure and "unshare" not in failure and "clone" not in failure:
+        return f"no room in {state_dir} ({failure}): free some, or set the back-end's option state_dir"
+    if "mount overlay" in failure:
+        return (
+            f"this machine does not let the local back-end lay {state_dir} over its tools with overlayfs ({failure}): "
+            "type: sudo modprobe overlay; or set the back-end's option state_dir to a directory on ext4, xfs or btrfs"
+        )
     hints = []
     for name, good in (
         ("kernel/apparmor_restrict_unprivileged_userns", "0"),
         ("kernel/unprivileged_userns_clone", "1"),
     ):
         knob = Path("/proc/sys", name)
-        if os.geteuid() != 0 and knob.exists() and knob.read_text().strip() != good:
+        if not privileged() and knob.exists() and knob.read_text().strip() != good:
             hints.append(f"type: sudo sysctl -w {name.replace('/', '.')}={good}")
     maximum = Path("/proc/sys/user/max_user_namespaces")
     if maximum.exists() and maximum.read_text().strip() == "0":
@@ -83,7 +101,4 @@ def explain(failure: str) -> str:
         hints.append(
             "run outside of a container, or start the container with --privileged; or use the docker or e2b back-end"
         )
-    return (
-        f"this machine does not let the local back-end make namespaces ({failure.strip()}); "
-        + "; or ".join(hints)
-    )
+    return f"this machine does not let the local back-end make namespaces ({failure}); " + "; or ".join(hints)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -81,7 +80,9 @@ class Spawner:
         reply = await asyncio.get_running_loop().run_in_executor(None, self._launch)
         if "ready" not in reply:
             await self.close()
-            raise BackendUnavailable(machine.explain(str(reply.get("failed", "it ended at once"))))
+            raise BackendUnavailable(
+                machine.explain(str(reply.get("failed", "it ended at once")), self._state_dir)
+            )
         assert self._control is not None
         self._control.setblocking(False)
         asyncio.get_running_loop().add_reader(self._control, self._hear)
@@ -95,7 +96,7 @@ class Spawner:
             "state": str(self._state_dir),
             "system": machine.system_directories(),
             "links": machine.system_links(),
-            "become": machine.kernel_ids() if os.geteuid() == 0 else None,
+            "become": machine.kernel_ids() if machine.privileged() else None,
             "network": self._network,
             "groups": self._group_paths(),
         }

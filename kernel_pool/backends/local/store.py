@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import BackendUnavailable, KernelError, SnapshotMissing
-from .machine import kernel_ids
+from .machine import kernel_ids, privileged
 from .tree import Difference, Entry, open_for_copy, stored_name
 
 FORMAT = 2  # part of every base's key: raise it when the layout of layers changes
@@ -62,7 +62,7 @@ class Store:
 
     def own(self, path: Path | str, mode: int | None = None) -> None:
         """Give a path to the user kernels run as."""
-        if os.geteuid() == 0:
+        if privileged():
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
         if mode is not None:
             Path(path).chmod(mode)

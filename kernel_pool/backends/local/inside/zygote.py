@@ -63,7 +63,7 @@ def _settle(setup: dict[str, Any]) -> tuple[int, int]:
         opened = {path: os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) for path in paths.values()}
         setup["groups"] = version, {controller: opened[path] for controller, path in paths.items()}
     uid, gid = os.geteuid(), os.getegid()
-    if uid == 0:
+    if setup["become"] is not None:
         syscalls.unshare(syscalls.CLONE_NEWNS)
     else:
         syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS)
