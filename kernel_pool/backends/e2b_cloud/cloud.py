@@ -98,7 +98,7 @@ class Cloud:
     async def snapshot(self, sandbox: AsyncSandbox) -> str:
         """Freeze a sandbox; the id of the E2B snapshot. The sandbox goes on."""
         doing = f"taking a snapshot of sandbox {sandbox.sandbox_id}"
-        info = await self._patiently(doing, lambda: sandbox.create_snapshot())
+        info = await self._patiently(doing, sandbox.create_snapshot)
         return str(info.snapshot_id)
 
     async def kill(self, sandbox: AsyncSandbox) -> None:

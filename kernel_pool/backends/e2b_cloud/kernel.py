@@ -7,7 +7,7 @@ import base64
 import os
 import posixpath
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -46,7 +46,7 @@ class E2BKernel:
         limits: Limits,
         *,
         freeze: Callable[[E2BKernel], Awaitable[Snapshot]],
-        dispose: Callable[[], Awaitable[None]],
+        dispose: Callable[[], Coroutine[Any, Any, None]],
         gone: Callable[[], str | None],
     ) -> None:
         self.sandbox = sandbox

@@ -13,7 +13,7 @@ import selectors
 import signal
 import subprocess
 import time
-from typing import Any, Optional, Union
+from typing import Any
 
 from . import watch, wire
 from .identity import Identity
@@ -103,16 +103,16 @@ def _start(
     request: dict[str, Any], stdin: bytes, who: Identity, files: tuple[int, ...]
 ) -> subprocess.Popen[bytes]:
     env = {**who.environment(), **request["env"]}
-    source: Union[int, Any] = subprocess.DEVNULL
+    source: int | Any = subprocess.DEVNULL
     if stdin:
         source = _memory_file(stdin, 200)
     bounds = _bounds(request["limits"], who)
     escalate = bool(request.get("escalate"))
 
     def prepare() -> None:
-        for what, amount in bounds.items():
+        for what, wanted in bounds.items():
             hard = resource.getrlimit(what)[1]
-            amount = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
+            amount = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
             resource.setrlimit(what, (amount, amount))
         who.become()
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # becoming somebody else clears it
@@ -165,7 +165,7 @@ class _Run:
         self._limits = limits
         self._deadline = started + float(limits["wall_s"])
         self._budget = int(limits["output_bytes"])
-        self._status: Optional[int] = None
+        self._status: int | None = None
         self._select = selectors.DefaultSelector()
         for pipe, kind in ((process.stdout, b"o"), (process.stderr, b"e")):
             assert pipe is not None
@@ -174,7 +174,7 @@ class _Run:
         self._end = os.pidfd_open(process.pid)
         self._select.register(self._end, selectors.EVENT_READ, b"")
 
-    def to_the_end(self, who: Identity) -> tuple[str, Optional[int]]:
+    def to_the_end(self, who: Identity) -> tuple[str, int | None]:
         """How it ended and its wait status; nothing of it is left."""
         ended = self._pump()
         sweep(who)
@@ -206,7 +206,7 @@ class _Run:
                 self._note(_reap(self._process.pid))
                 return "exited"
 
-    def _note(self, status: Optional[int]) -> None:
+    def _note(self, status: int | None) -> None:
         if status is not None:
             self._status = status
 
@@ -237,7 +237,7 @@ class _Run:
                 return True  # somebody slipped away and still holds a pipe
 
 
-def _reap(wanted: int = 0) -> Optional[int]:
+def _reap(wanted: int = 0) -> int | None:
     """Collect whatever has ended; the wait status of `wanted` if it is among it."""
     found = None
     while True:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 from dataclasses import dataclass
-from typing import Optional
 
 _USUAL = "user"  # who E2B's own templates run commands as
 
@@ -21,7 +20,7 @@ class Identity:
     other: bool  #: it is not who the agent runs as, so that the agent has to become it
 
     @staticmethod
-    def of(name: Optional[str]) -> Identity:
+    def of(name: str | None) -> Identity:
         """The named user; without a name E2B's usual one, or whoever runs the agent. Raises `KeyError`."""
         me = os.geteuid()
         try:

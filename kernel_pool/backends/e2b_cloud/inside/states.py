@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 import time
-from typing import Any, Optional, cast
+from typing import Any, cast
 
 from . import wire
 from .identity import Identity
@@ -115,7 +115,7 @@ def _attributes(path: str) -> list[list[str]]:
         return []
 
 
-def content(path: str) -> Optional[str]:
+def content(path: str) -> str | None:
     """sha256 of a regular file; None when it is none."""
     try:
         fd = os.open("/" + path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -132,7 +132,7 @@ def content(path: str) -> Optional[str]:
         return hasher.hexdigest()
 
 
-def _content_of_closed(path: str) -> Optional[str]:
+def _content_of_closed(path: str) -> str | None:
     info = os.lstat(path)
     if stat.S_ISLNK(info.st_mode) or not stat.S_ISREG(info.st_mode):
         return None
