@@ -144,7 +144,7 @@ class E2BBackend:
                 cloud_id, snapshot, base, limits, mounted=bool(mounts), snapshot=True
             )
         except SnapshotMissing:
-            self.store.forget(snapshot)
+            self.store.forget(snapshot, cloud_id)
             raise
         if mounts:
             await self._lay(kernel, mounts, archives)

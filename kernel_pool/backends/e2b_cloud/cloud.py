@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from e2b import AsyncSandbox, SandboxQuery
+from e2b.exceptions import RateLimitException, ServiceBusyException
 
 from ...errors import BackendUnavailable, KernelClosed, KernelError, KernelStartFailed, SnapshotMissing
 from ...journal import alive, process_start, surroundings
@@ -177,9 +178,7 @@ class Cloud:
                 wanted = min(count - len(made), _MAX_FORKS)
                 for _ in range(wanted):
                     await self._creates.take()
-                # Without a timeout of its own a fork would live for 15 seconds.
-                with Translated(doing):
-                    items = await sandbox.fork(count=wanted, timeout=self._lifetime_s, retries=0)
+                items = await self._forked_once(sandbox, wanted)
                 made += [item for item in items if isinstance(item, AsyncSandbox)]
                 failed = [item for item in items if isinstance(item, Exception)]
                 if len(made) >= count:
@@ -191,6 +190,15 @@ class Cloud:
         except BaseException:
             await self._discard_all(made)
             raise
+
+    async def _forked_once(self, sandbox: AsyncSandbox, count: int) -> list[AsyncSandbox | Exception]:
+        """What one request gave. A refusal of all of it is told for each; only a refusal has surely made none."""
+        with Translated(f"forking sandbox {sandbox.sandbox_id}"):
+            try:
+                # Without a timeout of its own a fork would live for 15 seconds.
+                return list(await sandbox.fork(count=count, timeout=self._lifetime_s, retries=0))
+            except (RateLimitException, ServiceBusyException) as refusal:
+                return [refusal] * count
 
     async def _whole(self, work: Awaitable[T], discard: Callable[[T], Awaitable[None]]) -> T:
         """Await work that makes something; what a cancelled caller does not take is discarded."""

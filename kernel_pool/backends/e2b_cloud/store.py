@@ -40,7 +40,7 @@ class Store:
 
     def __init__(self, room: Path) -> None:
         self.room = room
-        self._bases: dict[str, Base] = {}
+        self._bases: dict[str, tuple[int, Base]] = {}  # with the time its record was written
 
     def create(self) -> None:
         """Make the directories. Raises `KernelError`."""
@@ -56,12 +56,16 @@ class Store:
 
     def base(self, key: str) -> Base:
         """The base. Raises `SnapshotMissing`."""
-        if key not in self._bases or not self.has_base(key):
+        try:
+            written = self._file("bases", key).stat().st_mtime_ns
+        except FileNotFoundError:
+            written = 0
+        if key not in self._bases or self._bases[key][0] != written:
             record = self._read("bases", key)
             entries = _entries(record.pop("entries"))
             signatures = {path: _signature(values) for path, values in record.pop("signatures").items()}
-            self._bases[key] = Base(**record, entries=entries, signatures=signatures)
-        return self._bases[key]
+            self._bases[key] = written, Base(**record, entries=entries, signatures=signatures)
+        return self._bases[key][1]
 
     def put_base(self, key: str, base: Base) -> None:
         """Remember a base."""
@@ -88,14 +92,11 @@ class Store:
         record = {"snapshot": cloud_id, "difference": _plain(difference)}
         self._write("states", name_of(snapshot.base, snapshot.layers), record)
 
-    def forget(self, snapshot: Snapshot) -> None:
-        """E2B has lost it: what can be made again will be."""
-        kind, name = (
-            ("states", name_of(snapshot.base, snapshot.layers))
-            if snapshot.layers
-            else ("bases", snapshot.base)
-        )
-        self._file(kind, name).unlink(missing_ok=True)
+    def forget(self, snapshot: Snapshot, cloud_id: str) -> None:
+        """E2B has lost it: what can be made again will be, unless somebody has done so."""
+        if self.cloud_id(snapshot) == cloud_id:
+            kind = "states" if snapshot.layers else "bases"
+            self._file(kind, name_of(snapshot.base, snapshot.layers)).unlink(missing_ok=True)
 
     def _file(self, kind: str, name: str) -> Path:
         return self.room / kind / f"{name}.json"

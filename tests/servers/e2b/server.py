@@ -21,6 +21,8 @@ ENVD_VERSION = "0.6.7"
 FORK_LIFETIME_S = 15  # what the API gives a fork that does not say
 _LIFETIME_S = 15  # and a sandbox; the SDK always says
 
+_FAULT: web.RequestKey[Fault] = web.RequestKey("fault", Fault)
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -137,7 +139,7 @@ class E2BServer:
             if request.headers.get("X-API-Key") != self.api_key:
                 raise refusal(401, "invalid API key")
             fault = await self._faults.take(operation)
-            request["fault"] = fault
+            request[_FAULT] = fault
             answer = await handler(request)
             if fault.answer_lost and request.transport is not None:
                 request.transport.abort()
@@ -216,7 +218,7 @@ class E2BServer:
         body = await request.json()
         count = body.get("count", 1)
         self._paced(count)
-        fault: Fault = request["fault"]
+        fault = request[_FAULT]
         answer: list[dict[str, Any]] = []
         for place in range(count):
             if place in fault.items:
