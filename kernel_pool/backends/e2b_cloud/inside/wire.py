@@ -7,12 +7,16 @@ e<base64>   stderr of the command          r<base64>   the result: zlib-compress
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
+import termios
+import time
 import zlib
 from typing import Any
 
 CHUNK = 48 * 1024  # bytes of content in one frame
+_UNREAD_S = 5.0
 
 
 def send(kind: bytes, content: bytes) -> None:
@@ -24,6 +28,21 @@ def send(kind: bytes, content: bytes) -> None:
 def send_result(result: dict[str, Any]) -> None:
     """Write the last frame."""
     _write(b"r" + base64.b64encode(zlib.compress(json.dumps(result).encode(), 1)) + b"\n")
+    _wait_until_read()
+
+
+def _wait_until_read() -> None:
+    """envd closes its end when this process exits, whether it has read everything or not."""
+    waiting = bytearray(4)
+    deadline = time.monotonic() + _UNREAD_S
+    while time.monotonic() < deadline:
+        try:
+            fcntl.ioctl(1, termios.FIONREAD, waiting)
+        except OSError:
+            return  # no pipe
+        if not any(waiting):
+            return
+        time.sleep(0.002)
 
 
 def _write(data: bytes) -> None:
