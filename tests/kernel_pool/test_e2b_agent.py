@@ -99,7 +99,7 @@ def ask(room: Path, *requests: dict[str, Any] | str) -> list[Answer]:
     return [_answer(*json.loads(line)) for line in done.stdout.splitlines()]
 
 
-def run(command: str, *, escalate: bool = False, **limits: Any) -> dict[str, Any]:
+def run(command: str, *, as_root: bool = False, **limits: Any) -> dict[str, Any]:
     return {
         "op": "run",
         "argv": ["bash", "-c", command],
@@ -108,7 +108,7 @@ def run(command: str, *, escalate: bool = False, **limits: Any) -> dict[str, Any
         "files": {},
         "keep": [],
         "limits": asdict(Limits(**{"wall_s": 10.0, **limits})),
-        "escalate": escalate,
+        **({"user": "root", "as_root": True} if as_root else {}),
     }
 
 
@@ -132,13 +132,19 @@ def _answer(code: int, out: str, err: str) -> Answer:
 
 
 def test_commands_run_as_the_user_and_cannot_become_another(room: Path) -> None:
-    [seen, free] = ask(
-        room,
-        run("id -u; echo $HOME $USER; grep NoNewPrivs /proc/self/status"),
-        run("grep NoNewPrivs /proc/self/status", escalate=True),
-    )
+    [seen] = ask(room, run("id -u; echo $HOME $USER; grep NoNewPrivs /proc/self/status"))
     assert seen.out == b"5555\n/home/user user\nNoNewPrivs:\t1\n"
-    assert free.out == b"NoNewPrivs:\t0\n"
+
+
+def test_preparation_is_roots_and_what_it_made_becomes_the_users(room: Path) -> None:
+    [step, _, seen] = ask(
+        room,
+        run("id -u; echo x > made; ln -s /etc link; echo y > /etc/made", as_root=True),
+        {"op": "own", "paths": ["/app"]},
+        "stat -c %U /app/made /app/link /etc/made /etc",
+    )
+    assert step.out == b"0\n"
+    assert seen.result["stdout"] == "user\nuser\nroot\nroot\n"
 
 
 def test_commands_cannot_end_the_agent_nor_look_into_its_room(room: Path) -> None:

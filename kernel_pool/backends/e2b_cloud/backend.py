@@ -116,7 +116,8 @@ class E2BBackend:
                 "and it is put back when the command has ended",
                 "processes end with their command, so that a fork has files and shell; the memory of processes is "
                 "kept only by E2BBackend.fork_running while one runs",
-                "preparation steps may use sudo as far as the template lets them; later commands may not",
+                "preparation steps are root's, and what is in workdir and home then becomes the user's; later commands "
+                "cannot become root, not even by sudo",
                 "spec.dockerfile is not built here: its steps are carried out on the template",
                 "sockets, devices and owners do not count for the digest of a state; hard links are exported as files",
                 "the template needs bash and python3 3.9 or later",

@@ -70,7 +70,7 @@ async def _build(backend: E2BBackend, spec: BaseSpec, template: str, key: str) -
     try:
         link = kernel.link
         await link.install()
-        await _hello(link, template)
+        home = await _hello(link, template)
         await _copy_in(link, None, [spec.workdir])
         for step in spec.steps:
             if isinstance(step, CopyIn):
@@ -78,7 +78,8 @@ async def _build(backend: E2BBackend, spec: BaseSpec, template: str, key: str) -
                 directories = [step.target] if step.source.is_dir() else []
                 await _copy_in(link, archive, directories)
             else:
-                await _run_step(kernel, step)
+                await _run_step(kernel, step, home)
+        await link.ask({"op": "own", "paths": [spec.workdir]}, wall_s=_STEP_S)
         places = (await link.ask({"op": "places"}, wall_s=_STEP_S)).get("places")
         if not isinstance(places, list):
             raise KernelError("the sandbox told no places")
@@ -91,9 +92,10 @@ async def _build(backend: E2BBackend, spec: BaseSpec, template: str, key: str) -
         await kernel.close()
 
 
-async def _hello(link: Link, template: str) -> None:
+async def _hello(link: Link, template: str) -> str:
+    """The user's home directory, once the agent has shown that it works."""
     try:
-        await link.ask({"op": "hello"}, wall_s=60.0)
+        return str((await link.ask({"op": "hello"}, wall_s=60.0)).get("home"))
     except BackendUnavailable as error:
         raise BackendUnavailable(f"template {template!r}: {error}") from error
 
@@ -103,8 +105,8 @@ async def _copy_in(link: Link, archive: bytes | None, directories: list[str]) ->
     await link.ask({"op": "copy_in", "archive": name, "directories": directories}, wall_s=_STEP_S)
 
 
-async def _run_step(kernel: E2BKernel, step: RunStep) -> None:
-    result = await kernel.run_as(step.command, limits=step.limits, escalate=True)
+async def _run_step(kernel: E2BKernel, step: RunStep, home: str) -> None:
+    result = await kernel.run_as(step.command, env={"HOME": home}, limits=step.limits, as_root=True)
     if not result.ok:
         tail = (result.stdout + result.stderr)[-4000:].decode(errors="replace")
         how = f"exited with {result.exit_code}" if result.ended == "exited" else result.ended

@@ -95,9 +95,9 @@ class E2BKernel:
         limits: Limits | None = None,
         on_output: OutputSink | None = None,
         *,
-        escalate: bool = False,
+        as_root: bool = False,
     ) -> ExecResult:
-        """`run`; with `escalate` the command may become another user by sudo, as far as the template lets it."""
+        """`run`; with `as_root` the command is root's, with the home directory of the user."""
         if not command:
             raise ValueError("an empty command")
         async with self._one_at_a_time:
@@ -107,7 +107,9 @@ class E2BKernel:
                 return ExecResult(126, b"", b"a command cannot hold NUL or lone surrogates\n", 0.0)
             self.changed = True
             bounds = limits or self.limits
-            request: dict[str, Any] = {"op": "run", "limits": asdict(bounds), "escalate": escalate}
+            request: dict[str, Any] = {"op": "run", "limits": asdict(bounds)}
+            if as_root:
+                request |= {"user": "root", "as_root": True}
             if isinstance(command, str):
                 return await self._run_shell(command, cwd, dict(env or {}), request, stdin, bounds, on_output)
             request |= {

@@ -104,7 +104,7 @@ class Link:
         Raises `FileAccessError` for what was refused, `KernelClosed` when the sandbox is gone or in doubt,
         `KernelError` otherwise.
         """
-        request = {**request, "user": self._user}
+        request = {"user": self._user, **request}
         if blob:
             request["blob"] = await self.put(blob)
         text = base64.b64encode(json.dumps(request).encode()).decode()

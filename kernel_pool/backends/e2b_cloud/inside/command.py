@@ -107,7 +107,7 @@ def _start(
     if stdin:
         source = _memory_file(stdin, 200)
     bounds = _bounds(request["limits"], who)
-    escalate = bool(request.get("escalate"))
+    as_root = bool(request.get("as_root"))
 
     def prepare() -> None:
         for what, wanted in bounds.items():
@@ -116,7 +116,7 @@ def _start(
             resource.setrlimit(what, (amount, amount))
         who.become()
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # becoming somebody else clears it
-        if not escalate:
+        if not as_root:  # sudo refuses even root that has given it up
             _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
     try:

@@ -168,6 +168,14 @@ def copy_in(archive: str, directories: list[str], who: Identity) -> None:
     os.unlink(archive)
 
 
+def own(paths: list[str], who: Identity) -> None:
+    """Make directories, with everything in them, the user's."""
+    for top in [path for path in paths if path != "/"] if who.other else ():
+        for directory, names, files in os.walk(top):
+            for path in [directory, *(os.path.join(directory, name) for name in [*names, *files])]:
+                os.chown(path, who.uid, who.gid, follow_symlinks=False)
+
+
 def _directory(path: str, who: Identity) -> None:
     if os.path.isdir(path):
         return
