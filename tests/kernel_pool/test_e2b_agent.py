@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import base64
 import functools
+import io
 import json
 import os
 import subprocess
+import zipfile
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -77,7 +79,8 @@ def room(tmp_path: Path) -> Path:
     """What will be the agent's room."""
     place = tmp_path / "room"
     place.mkdir()
-    (place / Path(agent()[0]).name).write_bytes(agent()[1])
+    with zipfile.ZipFile(io.BytesIO(agent()[1])) as packed:
+        packed.extractall(place / Path(agent()[0]).name)
     (place / "driver.py").write_text(DRIVER)
     return place
 

@@ -38,7 +38,7 @@ _END_S = 10.0  # for a cancelled command to be gone
 
 @cache
 def agent() -> tuple[str, bytes]:
-    """The agent's place in a sandbox, and the zip file that lies there."""
+    """The agent's directory in a sandbox, and the zip file that becomes it."""
     package = Path(__file__).parent
     files = {
         f"kernel_pool/backends/e2b_cloud/inside/{path.name}": path for path in package.glob("inside/*.py")
@@ -52,15 +52,19 @@ def agent() -> tuple[str, bytes]:
         b"import sys\n"
         b"if sys.version_info < (3, 9):\n"
         b"    sys.exit('the agent needs python3 3.9 or later in the template')\n"
-        b"from kernel_pool.backends.e2b_cloud.inside.main import main\n"
-        b"main()\n"
+        b"if sys.argv[1] == 'unpack':\n"  # so that python keeps its modules compiled
+        b"    import zipfile\n"
+        b"    zipfile.ZipFile(sys.argv[0]).extractall(sys.argv[2])\n"
+        b"else:\n"
+        b"    from kernel_pool.backends.e2b_cloud.inside.main import main\n"
+        b"    main()\n"
     )
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(content):
             archive.writestr(zipfile.ZipInfo(name), content[name])
     name = hashlib.sha256(packed.getvalue()).hexdigest()[:16]
-    return f"{ROOM}/agent-{name}.pyz", packed.getvalue()
+    return f"{ROOM}/agent-{name}", packed.getvalue()
 
 
 class Link:
@@ -75,9 +79,18 @@ class Link:
 
     async def install(self) -> None:
         """Put the agent into the sandbox."""
-        path, content = agent()
+        place, content = agent()
         with self._doing("installing the agent"):
-            await self._sandbox.files.write(path, content, user=self._sdk_user)
+            await self._sandbox.files.write(f"{place}.pyz", content, user=self._sdk_user)
+            try:
+                await self._sandbox.commands.run(
+                    f"python3 -I -S {place}.pyz unpack {place}", user=self._sdk_user, cwd="/"
+                )
+            except CommandExitException as failed:
+                raise BackendUnavailable(
+                    f"kernel {self._kernel_id}: the agent inside needs bash and python3 3.9 or later in the "
+                    f"template ({failed.stderr.strip()[-300:]})"
+                ) from failed
 
     async def put(self, content: bytes | Path) -> str:
         """A file in the agent's room that the next request may name; its name."""
@@ -142,11 +155,6 @@ class Link:
             if code == 2 and "can't open file" in call.complaint and not fresh:
                 await self.install()  # the sandbox is of another version's making
                 continue
-            if code == 127:
-                raise BackendUnavailable(
-                    f"kernel {self._kernel_id}: the template has no python3, which the agent inside needs; "
-                    f"install it in the template ({call.complaint.strip()[-300:]})"
-                )
             break
         self.doubt = f"the agent ended with {code} and without a result: {call.complaint.strip()[-1000:]}"
         raise KernelClosed(f"kernel {self._kernel_id}: {self.doubt}")

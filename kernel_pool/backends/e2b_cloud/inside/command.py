@@ -55,10 +55,9 @@ def run(request: dict[str, Any], stdin: bytes, who: Identity) -> dict[str, Any]:
     return outcome
 
 
-def sweep(who: Identity, *, everything: bool = False) -> None:
-    """Kill the descendants of this process; with `everything`, all processes of the user that can be."""
-    if who.other or everything:
-        _kill_all_of(who)
+def sweep(who: Identity) -> None:
+    """Kill all processes of the user, or where the agent is that user, its own descendants."""
+    _kill_all_of(who)
     for _ in range(1000):
         found = watch.descendants()
         for pid in found:
@@ -73,7 +72,7 @@ def sweep(who: Identity, *, everything: bool = False) -> None:
 
 
 def _kill_all_of(who: Identity) -> None:
-    """One call for all of them, so that no fork bomb is faster. Never from root: E2B's own processes are root's."""
+    """One call for all of them, so that no fork bomb is faster. Never of root: E2B's own processes are root's."""
     if who.uid == 0 or not who.other:
         return
     child = os.fork()

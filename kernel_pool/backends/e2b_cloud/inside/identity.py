@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import pwd
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _USUAL = "user"  # who E2B's own templates run commands as
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(NamedTuple):
     """A user of the sandbox, as the agent can act for it."""
 
     uid: int

@@ -1,4 +1,4 @@
-"""One request to the agent inside the sandbox: `python3 -I -S AGENT REQUEST`.
+"""One request to the agent inside the sandbox: `python3 -I -S AGENT REQUEST`, AGENT a directory of the room.
 
 REQUEST is base64 of JSON, or `@name` of a file in the agent's room that holds it (and is removed). The agent runs
 as root where E2B allows it and does everything in the name of the kernel's user, so that commands can neither
@@ -14,7 +14,7 @@ import sys
 from typing import Any
 
 from ...local.inside import files
-from . import command, mounts, states, wire
+from . import wire
 from .identity import Identity
 
 ROOM = "/.rollout-fork"
@@ -34,7 +34,7 @@ def main() -> None:
         answer = {"refused": str(refusal)}
     except ValueError as error:  # NUL or a lone surrogate, which no path can hold
         answer = {"refused": files.ABSENT} if "path" in request else {"error": str(error)}
-    except (OSError, KeyError, states.TooMuch) as error:
+    except (OSError, KeyError) as error:
         answer = {"error": f"{type(error).__name__}: {error}"}
     wire.send_result(answer)
 
@@ -49,41 +49,64 @@ def _request(text: str) -> dict[str, Any]:
 
 def _taken(name: str) -> bytes:
     """A file of the room, which is removed."""
-    path = os.path.join(ROOM, os.path.basename(name))
+    path = _in_room(name)
     with open(path, "rb") as file:
         content = file.read()
     os.unlink(path)
     return content
 
 
+def _in_room(name: str) -> str:
+    return os.path.join(ROOM, os.path.basename(name))
+
+
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    """Modules are imported where they are used: a command pays for what it needs."""
     who = Identity.of(request.get("user"))
     operation = request["op"]
-    if operation == "hello":
-        return {"uid": who.uid, "home": who.home, "name": who.name, "python": sys.version.split()[0]}
-    if operation == "run":
-        stdin = _taken(request["blob"]) if "blob" in request else b""
-        outcome = command.run(request, stdin, who)
-        mounts.mend(ROOM)
-        return outcome
-    if operation == "sweep":
-        command.sweep(who, everything=True)
-        mounts.mend(ROOM)
-        return {}
     if operation in ("read", "write", "list"):
         return _file_operation(operation, request, who)
+    if operation in ("run", "sweep"):
+        return _command(operation, request, who)
+    if operation in ("lay", "unlay"):
+        from . import mounts
+
+        mounts.lay(ROOM, request["mounts"]) if operation == "lay" else mounts.unlay(ROOM)
+        return {}
+    if operation == "hello":
+        return {"uid": who.uid, "home": who.home, "name": who.name, "python": sys.version.split()[0]}
+    if operation == "show":  # a file that the user may read
+        os.chmod(_in_room(request["name"]), 0o644)
+        return {"path": _in_room(request["name"])}
+    if operation == "drop":
+        os.unlink(_in_room(request["name"]))
+        return {}
+    return _state_operation(operation, request, who)
+
+
+def _command(operation: str, request: dict[str, Any], who: Identity) -> dict[str, Any]:
+    from . import command
+
+    outcome: dict[str, Any] = {}
+    if operation == "run":
+        outcome = command.run(request, _taken(request["blob"]) if "blob" in request else b"", who)
+    else:
+        command.sweep(who)
+    if os.path.exists(os.path.join(ROOM, "mounts.json")):
+        from . import mounts
+
+        mounts.mend(ROOM)
+    return outcome
+
+
+def _state_operation(operation: str, request: dict[str, Any], who: Identity) -> dict[str, Any]:
+    from . import states
+
     if operation == "copy_in":
-        states.copy_in(os.path.join(ROOM, os.path.basename(request["archive"])), request["directories"], who)
+        states.copy_in(_in_room(request["archive"]), request["directories"], who)
         return {}
     if operation == "own":
         states.own([*request["paths"], who.home], who)
-        return {}
-    if operation == "show":  # a file that the user may read
-        path = os.path.join(ROOM, os.path.basename(request["name"]))
-        os.chmod(path, 0o644)
-        return {"path": path}
-    if operation == "drop":
-        os.unlink(os.path.join(ROOM, os.path.basename(request["name"])))
         return {}
     if operation == "places":
         return {"places": states.places(who, ROOM)}
@@ -94,20 +117,17 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     if operation == "pack":
         states.pack(request["entries"])
         return {}
-    if operation == "lay":
-        mounts.lay(ROOM, request["mounts"])
-        return {}
-    if operation == "unlay":
-        mounts.unlay(ROOM)
-        return {}
     return {"error": f"no operation {operation!r}"}
 
 
 def _file_operation(operation: str, request: dict[str, Any], who: Identity) -> dict[str, Any]:
     path = request["path"]
     data = _taken(request["blob"]) if "blob" in request else b""
-    if operation == "write" and mounts.covers(ROOM, path):
-        raise files.Refused(files.DENIED)
+    if operation == "write" and os.path.exists(os.path.join(ROOM, "mounts.json")):
+        from . import mounts
+
+        if mounts.covers(ROOM, path):
+            raise files.Refused(files.DENIED)
     who.become()
     if operation == "read":
         wire.send(b"b", files.read(path, request["max_bytes"]))

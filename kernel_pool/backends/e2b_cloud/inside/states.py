@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import time
@@ -15,7 +14,7 @@ _OUTSIDE = ("/proc", "/sys", "/dev", "/run")
 _MAX_ENTRIES = 400_000
 
 
-class TooMuch(Exception):
+class TooMuch(OSError):
     """The tree has more entries than can be told."""
 
 
@@ -123,6 +122,8 @@ def content(path: str) -> str | None:
         return _content_of_closed("/" + path)
     except OSError:
         return None
+    import hashlib
+
     with os.fdopen(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return None
