@@ -243,7 +243,7 @@ def test_only_places_that_the_user_can_change_are_read_for_a_snapshot(room: Path
         room,
         {"op": "places"},
         "cd /app; echo x > f; ln -s f l; mkfifo p; mkdir d; chmod 700 d; chown 5555 *; echo y > /etc/else",
-        {"op": "scan", "places": ["/app"]},
+        {"op": "scan", "places": ["/app"], "since": 0},
         {"op": "hash", "paths": ["app/f", "app/l", "app/p"]},
     )
     assert places.result["places"] == ["/app", "/home/user", "/tmp"]

@@ -8,6 +8,7 @@ however they were reached, and only a state that is not known yet makes a snapsh
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,7 +32,9 @@ class Hashes:
 
     def __init__(self, base: Base | None = None) -> None:
         self._known: dict[str, tuple[Signature, str]] = {}
+        self.since = 0  #: ns; files that changed later are surely not known
         if base is not None:
+            self.since = max((sign[2] for sign in base.signatures.values()), default=0)
             self._known = {path: (sign, base.entries[path].content) for path, sign in base.signatures.items()}
 
     @property
@@ -42,7 +45,7 @@ class Hashes:
     def copy(self) -> Hashes:
         """The same knowledge for a fork."""
         other = Hashes()
-        other._known = dict(self._known)
+        other._known, other.since = dict(self._known), self.since
         return other
 
     def find(self, path: str, signature: Signature) -> str | None:
@@ -58,43 +61,58 @@ class Hashes:
 
 async def read_entries(link: Link, places: list[str], hashes: Hashes) -> Difference:
     """Every entry of the places, with digests."""
-    request = {"op": "scan", "places": places}
+    request = {"op": "scan", "places": places, "since": hashes.since}
     answer = await link.ask(request, wall_s=_SCAN_S, max_result=_MAX_ANSWER)
     try:
         now = int(answer["now"])
         told = [_told(values) for values in answer["entries"]]
     except (KeyError, TypeError, ValueError) as error:
         raise KernelError(f"the sandbox told no entries: {error!r}") from error
-    wanted = [
-        (path, sign) for path, entry, sign in told if entry.kind == "file" and hashes.find(path, sign) is None
-    ]
-    fresh: dict[str, str] = {}
-    if wanted:
-        request = {"op": "hash", "paths": [path for path, _sign in wanted]}
-        answer = await link.ask(request, wall_s=_SCAN_S, max_result=_MAX_ANSWER)
-        contents = answer.get("hashes")
-        if not isinstance(contents, list) or len(contents) != len(wanted):
-            raise KernelError("the sandbox told no digests")
-        for (path, sign), content in zip(wanted, contents, strict=True):
-            if not isinstance(content, str) or len(content) != 64:
-                raise KernelError(f"/{path} of the kernel could not be read")
-            fresh[path] = content
+    unknown = []
+    for path, entry, sign, content in told:
+        if entry.kind == "file" and content is not None:
             hashes.learn(path, sign, content, now)
+        elif entry.kind == "file" and hashes.find(path, sign) is None:
+            unknown.append((path, sign))
+    fresh = {path: content for path, _entry, _sign, content in told if content is not None}
+    fresh |= await _read(link, unknown, hashes, now)
+    hashes.since = now - _TICK_NS
     found: Difference = {}
-    for path, entry, sign in told:
-        content = fresh.get(path) or hashes.find(path, sign) if entry.kind == "file" else entry.content
-        fields = {**entry.identity(), "content": content, "xattrs": entry.xattrs}
-        found[path] = Entry(**fields)  # type: ignore[arg-type]
+    for path, entry, sign, _content in told:
+        known = fresh.get(path) or hashes.find(path, sign) if entry.kind == "file" else entry.content
+        found[path] = replace(entry, content=known or "")
     return found
 
 
-def _told(values: Any) -> tuple[str, Entry, Signature]:
-    path, kind, mode, size, modified, changed, inode, target, attributes = values
+async def _read(link: Link, unknown: list[tuple[str, Signature]], hashes: Hashes, now: int) -> dict[str, str]:
+    """Digests of files that were not told with their entry, because they are not younger than what is known."""
+    if not unknown:
+        return {}
+    request = {"op": "hash", "paths": [path for path, _sign in unknown]}
+    contents = (await link.ask(request, wall_s=_SCAN_S, max_result=_MAX_ANSWER)).get("hashes")
+    if not isinstance(contents, list) or len(contents) != len(unknown):
+        raise KernelError("the sandbox told no digests")
+    fresh: dict[str, str] = {}
+    for (path, sign), content in zip(unknown, contents, strict=True):
+        fresh[path] = _digest(path, content)
+        hashes.learn(path, sign, fresh[path], now)
+    return fresh
+
+
+def _digest(path: str, content: Any) -> str:
+    if not isinstance(content, str) or len(content) != 64:
+        raise KernelError(f"/{path} of the kernel could not be read")
+    return content
+
+
+def _told(values: Any) -> tuple[str, Entry, Signature, str | None]:
+    path, kind, mode, size, modified, changed, inode, target, attributes, content = values
     if not isinstance(path, str) or not isinstance(target, str):
         raise TypeError("a path that is no text")
     xattrs = tuple((str(name), str(value)) for name, value in attributes)
     entry = Entry(_KINDS[kind], int(mode), target, int(size), xattrs=xattrs)  # type: ignore[arg-type]
-    return path, entry, (int(size), int(modified), int(changed), int(inode))
+    signature = (int(size), int(modified), int(changed), int(inode))
+    return path, entry, signature, None if content is None else _digest(path, content)
 
 
 class Freezer:

@@ -111,7 +111,7 @@ def _state_operation(operation: str, request: dict[str, Any], who: Identity) -> 
     if operation == "places":
         return {"places": states.places(who, ROOM)}
     if operation == "scan":
-        return states.scan(request["places"], ROOM)
+        return states.scan(request["places"], ROOM, request["since"])
     if operation == "hash":
         return {"hashes": [states.content(path) for path in request["paths"]]}
     if operation == "pack":

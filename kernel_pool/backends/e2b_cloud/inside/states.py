@@ -59,8 +59,11 @@ def _inside(directory: str, device: int) -> list[str]:
         return []  # removed meanwhile, or closed even to the agent
 
 
-def scan(tops: list[str], room: str) -> dict[str, Any]:
-    """Entries [path, kind, mode, size, mtime, ctime, inode, link target, attributes] and the time they were read."""
+def scan(tops: list[str], room: str, since: int) -> dict[str, Any]:
+    """Entries [path, kind, mode, size, mtime, ctime, inode, link target, attributes, sha256] and the present time.
+
+    The sha256 is that of files that changed after `since`, None otherwise; times are in ns.
+    """
     found: list[list[Any]] = []
     for top in tops:
         todo = [top]
@@ -76,7 +79,8 @@ def scan(tops: list[str], room: str) -> dict[str, Any]:
             device = info.st_dev if device is None else device
             kind = _kind(info.st_mode)
             if kind and path != "/":
-                found.append(_entry(path, kind, info))
+                digest = content(path[1:]) if kind == "file" and info.st_ctime_ns > since else None
+                found.append([*_entry(path, kind, info), digest])
             if kind == "dir":
                 todo += _inside(path, device)
             if len(found) > _MAX_ENTRIES:
