@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from e2b import AsyncSandbox
 from e2b_support import back_end, served
 from servers.e2b import E2BServer, Fault
 
@@ -178,3 +179,29 @@ async def test_a_sink_that_fails_ends_the_command_and_keeps_the_kernel(tmp_path:
             await kernel.run("echo one; sleep 50", on_output=sink)
         assert (await kernel.run("echo on")).stdout == b"on\n"
         await kernel.close()
+
+
+async def test_a_limited_rate_of_commands_is_waited_out(tmp_path: Path) -> None:
+    async with served(tmp_path) as (server, made):
+        kernel = await made.start(await made.prepare(BaseSpec()))
+        server.fail("start", Fault(status=429))
+        assert (await kernel.run("echo on")).stdout == b"on\n"
+        await kernel.close()
+
+
+async def test_another_version_of_the_agent_is_installed_when_it_is_missing(tmp_path: Path) -> None:
+    async with served(tmp_path) as (_server, made):
+        kernel = await made.start(await made.prepare(BaseSpec()))
+        await kernel.sandbox.commands.run("rm -r /.rollout-fork/agent-*")
+        assert (await kernel.run("echo on")).stdout == b"on\n"
+        await kernel.close()
+
+
+async def test_a_template_without_python_is_told_so(tmp_path: Path) -> None:
+    async with served(tmp_path) as (server, made):
+        plain = await AsyncSandbox.create(timeout=600, **server.connection)
+        await plain.files.write("/root/.profile", "PATH=/nowhere")
+        snapshot = await plain.create_snapshot()
+        await plain.kill()
+        with pytest.raises(BackendUnavailable, match=r"needs bash and python3"):
+            await made.prepare(BaseSpec(image=snapshot.snapshot_id))

@@ -16,7 +16,7 @@ from e2b_support import back_end, served
 from servers.e2b import E2BServer, Fault
 from servers.e2b.server import FORK_LIFETIME_S
 
-from kernel_pool import BaseSpec, KernelStartFailed
+from kernel_pool import BaseSpec, KernelStartFailed, SnapshotMissing
 
 ORPHAN = """
 import asyncio, json, sys
@@ -121,6 +121,29 @@ async def test_forks_that_cannot_be_made_leave_none_of_the_others(tmp_path: Path
         assert (await kernel.run("echo on")).ok
 
 
+async def test_more_forks_than_one_request_may_ask_for(tmp_path: Path) -> None:
+    async with served(tmp_path, max_running=60) as (server, made):
+        kernel = await made.start(await made.prepare(BaseSpec()))
+        forks = await made.fork_running(kernel, 45)
+        assert len(forks) == 45 and server.count("fork") == 3
+        with pytest.raises(KernelStartFailed, match="60"):
+            await made.fork_running(kernel, 60)
+
+
+async def test_two_forks_at_once_do_not_wait_for_each_other_for_ever(tmp_path: Path) -> None:
+    async with served(tmp_path, max_running=6) as (server, made):
+        base = await made.prepare(BaseSpec())
+        kernels = await asyncio.gather(made.start(base), made.start(base))
+
+        async def fork(number: int) -> None:
+            for each in await made.fork_running(kernels[number], 3):
+                await each.close()
+
+        async with asyncio.timeout(20.0):
+            await asyncio.gather(fork(0), fork(1))
+        assert server.peak <= 6
+
+
 async def test_a_busy_service_is_asked_again_for_forks(tmp_path: Path) -> None:
     async with served(tmp_path) as (server, made):
         kernel = await made.start(await made.prepare(BaseSpec()))
@@ -184,3 +207,18 @@ async def test_equal_states_make_one_snapshot_at_e2b(tmp_path: Path) -> None:
         third = await one.snapshot()
         assert third.digest != first.digest
         assert server.count("snapshot") == before + 1, "the shell's state is kept on the host"
+
+
+async def test_old_states_are_deleted_at_e2b_and_bases_are_kept(tmp_path: Path) -> None:
+    async with served(tmp_path) as (server, made):
+        base = await made.prepare(BaseSpec())
+        kernel = await made.start(base)
+        await kernel.run("echo x > file")
+        state = await kernel.snapshot()
+        assert len(server.snapshots) == 2
+        assert await made.prune(older_than_s=3600.0) == 0
+        assert await made.prune(older_than_s=-1.0) == 1
+        assert len(server.snapshots) == 1
+        with pytest.raises(SnapshotMissing):
+            await made.start(state)
+        await (await made.start(base)).close()

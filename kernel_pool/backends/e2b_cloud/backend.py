@@ -33,7 +33,7 @@ class E2BBackend:
     given. `domain`, `api_url` and `sandbox_url` point to a self-hosted E2B or a test server. A sandbox that
     nobody keeps alive ends after `lifetime_s`, so that is how long one of a killed process can cost. `user` runs
     commands; without it "user" where the template has that. `creates_per_s` and `max_running` are the account's
-    limits (hobby: 1 and 20).
+    limits (hobby: 1 and 20); they hold for one back-end, so that several processes have to share them out.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class E2BBackend:
             "sandbox_url": sandbox_url,
             "domain": domain,
             "request_timeout": request_timeout_s,
+            "debug": False,  # with E2B_DEBUG the SDK makes no sandboxes and says it did
         }
         self.cloud = Cloud(
             {name: value for name, value in connection.items() if value is not None},
@@ -111,7 +112,7 @@ class E2BBackend:
                 "disk_mb is not enforced: the disk of a kernel is bounded by its template's size at E2B",
                 "limits are looked at twenty times a second: a short burst of memory or CPU time can pass",
                 "a template without a user `user`, or the option user: root, runs commands as the user of the agent "
-                "that holds their limits, which they could then end",
+                "that holds their limits, which they could then end, and can outlive a cancelled call",
                 "read-only mounts are copies owned by root: a command that may write above one can move it away, "
                 "and it is put back when the command has ended",
                 "processes end with their command, so that a fork has files and shell; the memory of processes is "
@@ -120,6 +121,7 @@ class E2BBackend:
                 "cannot become root, not even by sudo",
                 "spec.dockerfile is not built here: its steps are carried out on the template",
                 "sockets, devices and owners do not count for the digest of a state; hard links are exported as files",
+                "E2B keeps the snapshots of states until E2BBackend.prune deletes them",
                 "the template needs bash and python3 3.9 or later",
             ),
             images=True,
@@ -191,6 +193,18 @@ class E2BBackend:
         What an earlier boot of this host left ends by itself after `lifetime_s`.
         """
         return await self.cloud.reap()
+
+    async def prune(self, older_than_s: float) -> int:
+        """Delete states (not bases) that were made longer ago than that, here and at E2B; how many.
+
+        E2B keeps snapshots until they are deleted. Whoever still names such a state gets `SnapshotMissing`.
+        """
+        await self._open()
+        old = await asyncio.to_thread(self.store.old_states, older_than_s)
+        for record, cloud_id in old:
+            await self.cloud.delete_snapshot(cloud_id)
+            record.unlink(missing_ok=True)
+        return len(old)
 
     async def close(self) -> None:
         """See `Backend.close`."""

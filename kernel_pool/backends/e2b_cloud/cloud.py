@@ -11,6 +11,7 @@ import os
 import random
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, ExitStack
 from typing import Any, TypeVar
 
 from e2b import AsyncSandbox, SandboxQuery
@@ -51,17 +52,15 @@ class Cloud:
         self._internet = internet
         self._pause_s = pause_s
         self._creates = TokenBucket(creates_per_s, max(1, int(creates_per_s)))
+        self._max_running = max_running
         self._running = asyncio.Semaphore(max_running)
+        self._one_by_one = asyncio.Lock()
         self._instance = uuid.uuid4().hex
         self._sandboxes: dict[str, AsyncSandbox] = {}
         self._gone: dict[str, str] = {}
         self._keeper: asyncio.Task[None] | None = None
+        self._asked = False  # for any sandbox
         self._closed = False
-
-    @property
-    def ids(self) -> list[str]:
-        """The sandboxes that are held now."""
-        return list(self._sandboxes)
 
     def why_gone(self, sandbox: AsyncSandbox) -> str | None:
         """Why a sandbox could not be kept alive; None while nothing is known against it."""
@@ -70,12 +69,12 @@ class Cloud:
     async def create(self, template: str, kernel_id: str, *, snapshot: bool) -> AsyncSandbox:
         """A new sandbox from a template, or from an E2B snapshot. Waits for its turn."""
         await self._running.acquire()
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._running.release)
+            await self._creates.take()
             made = await self._whole(self._create(template, kernel_id, snapshot), self._discard)
             await self._hold([made])
-        except BaseException:
-            self._running.release()
-            raise
+            undo.pop_all()
         return made
 
     async def fork(self, sandbox: AsyncSandbox, count: int) -> list[AsyncSandbox]:
@@ -83,17 +82,19 @@ class Cloud:
 
         Raises `KernelStartFailed` when some cannot be made after patience; those that could are killed.
         """
-        held = 0
-        try:
-            for _ in range(count):
-                await self._running.acquire()
-                held += 1
+        if not 0 < count < self._max_running:
+            raise KernelStartFailed(
+                f"{count} forks beside their source are no number below {self._max_running}"
+            )
+        with ExitStack() as undo:
+            async with self._one_by_one:  # two that hold half of the places each would wait for ever
+                for _ in range(count):
+                    await self._running.acquire()
+                    undo.callback(self._running.release)
+                    await self._creates.take()
             made = await self._whole(self._fork(sandbox, count), self._discard_all)
             await self._hold(made)
-        except BaseException:
-            for _ in range(held):
-                self._running.release()
-            raise
+            undo.pop_all()
         return made
 
     async def snapshot(self, sandbox: AsyncSandbox) -> str:
@@ -101,6 +102,14 @@ class Cloud:
         doing = f"taking a snapshot of sandbox {sandbox.sandbox_id}"
         info = await self._patiently(doing, sandbox.create_snapshot)
         return str(info.snapshot_id)
+
+    async def delete_snapshot(self, cloud_id: str) -> bool:
+        """Delete an E2B snapshot; False when there is none."""
+
+        async def delete() -> bool:
+            return bool(await AsyncSandbox.delete_snapshot(cloud_id, **self._connection))
+
+        return await self._patiently(f"deleting snapshot {cloud_id}", delete)
 
     async def kill(self, sandbox: AsyncSandbox) -> None:
         """End a sandbox. Idempotent; one that is gone already is fine."""
@@ -131,9 +140,11 @@ class Cloud:
             self._keeper.cancel()
             await asyncio.wait({self._keeper})
             self._keeper = None
-            await asyncio.gather(*(self.kill(sandbox) for sandbox in list(self._sandboxes.values())))
+        await asyncio.gather(*(self.kill(sandbox) for sandbox in list(self._sandboxes.values())))
+        if self._asked:
             for sandbox_id, _metadata in await self._listed({_INSTANCE: self._instance}):
                 await self._kill(sandbox_id)
+            self._asked = False
 
     async def _create(self, template: str, kernel_id: str, snapshot: bool) -> AsyncSandbox:
         me = os.getpid()
@@ -143,10 +154,10 @@ class Cloud:
             _INSTANCE: self._instance,
             _KERNEL: kernel_id,
         }
+        self._asked = True
         key = uuid.uuid4().hex  # a repeated request makes no second sandbox
 
         async def create() -> AsyncSandbox:
-            await self._creates.take()
             return await AsyncSandbox.create(
                 template,
                 timeout=self._lifetime_s,
@@ -170,26 +181,23 @@ class Cloud:
 
     async def _fork(self, sandbox: AsyncSandbox, count: int) -> list[AsyncSandbox]:
         made: list[AsyncSandbox] = []
-        failed: list[Exception] = []
-        doing = f"forking sandbox {sandbox.sandbox_id}"
-        try:
-            for attempt in range(_ATTEMPTS):
-                failed = []
-                wanted = min(count - len(made), _MAX_FORKS)
-                for _ in range(wanted):
-                    await self._creates.take()
-                items = await self._forked_once(sandbox, wanted)
+        failures_left = _ATTEMPTS
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(self._discard_all, made)
+            while len(made) < count:
+                items = await self._forked_once(sandbox, min(count - len(made), _MAX_FORKS))
                 made += [item for item in items if isinstance(item, AsyncSandbox)]
                 failed = [item for item in items if isinstance(item, Exception)]
-                if len(made) >= count:
-                    return made
                 if failed:
-                    await self._pause(attempt)
-            reason = "; ".join(sorted({str(error) for error in failed}))
-            raise KernelStartFailed(f"{doing}: {len(failed)} of {count} forks failed: {reason}")
-        except BaseException:
-            await self._discard_all(made)
-            raise
+                    failures_left -= 1
+                    if not failures_left:
+                        reason = "; ".join(sorted({str(error) for error in failed}))
+                        raise KernelStartFailed(
+                            f"{count - len(made)} of {count} forks of sandbox {sandbox.sandbox_id} failed: {reason}"
+                        )
+                    await self._pause(_ATTEMPTS - failures_left - 1)
+            undo.pop_all()
+        return made
 
     async def _forked_once(self, sandbox: AsyncSandbox, count: int) -> list[AsyncSandbox | Exception]:
         """What one request gave. A refusal of all of it is told for each; only a refusal has surely made none."""

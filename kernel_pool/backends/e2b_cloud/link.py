@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from e2b import AsyncSandbox
+from e2b.exceptions import RateLimitException
 from e2b.sandbox.commands.command_handle import CommandExitException
 from e2b.sandbox_async.commands.command_handle import AsyncCommandHandle
 
@@ -33,6 +34,7 @@ Take = Callable[[str, bytes], None]  #: called with a frame's kind and its conte
 _INLINE = 48 * 1024  # bytes of a request that go on the command line; Linux takes 128 KiB in one argument
 _LINE = 256 * 1024  # characters of a frame that is no result
 _GRACE_S = 60.0  # beyond a command's own wall time before its stream is given up
+_RATE_PAUSES_S = (0.5, 1.0, 2.0, 4.0)
 _END_S = 10.0  # for a cancelled command to be gone
 
 
@@ -138,17 +140,7 @@ class Link:
 
     async def _exchange(self, call: _Call, text: str, wall_s: float) -> dict[str, Any]:
         for fresh in (False, True):
-            with self._doing("asking the agent"):
-                call.handle = await self._sandbox.commands.run(
-                    f"exec python3 -I -S {agent()[0]} {text}",
-                    background=True,
-                    user=self._sdk_user,
-                    cwd="/",
-                    timeout=wall_s + _GRACE_S,
-                    on_stdout=call.received,
-                    on_stderr=call.complained,
-                    retain_output=False,
-                )
+            call.handle = await self._started(call, text, wall_s)
             code = await self._ended(call)
             if call.result is not None:
                 return call.result
@@ -158,6 +150,27 @@ class Link:
             break
         self.doubt = f"the agent ended with {code} and without a result: {call.complaint.strip()[-1000:]}"
         raise KernelClosed(f"kernel {self._kernel_id}: {self.doubt}")
+
+    async def _started(self, call: _Call, text: str, wall_s: float) -> AsyncCommandHandle[Any]:
+        """The agent at work. Nothing has been done when the rate is limited, so that it is tried again."""
+        for pause_s in (*_RATE_PAUSES_S, None):
+            with self._doing("asking the agent"):
+                try:
+                    return await self._sandbox.commands.run(
+                        f"exec python3 -I -S {agent()[0]} {text}",
+                        background=True,
+                        user=self._sdk_user,
+                        cwd="/",
+                        timeout=wall_s + _GRACE_S,
+                        on_stdout=call.received,
+                        on_stderr=call.complained,
+                        retain_output=False,
+                    )
+                except RateLimitException:
+                    if pause_s is None:
+                        raise
+            await asyncio.sleep(pause_s)
+        raise AssertionError("the last try has no pause")
 
     async def _ended(self, call: _Call) -> int:
         """The agent's exit code. Raises what the taker of its output raised, after ending it."""
@@ -236,7 +249,7 @@ class _Call:
                 self._take(line[0], content)
                 return
             unpacker = zlib.decompressobj()
-            plain = unpacker.decompress(content, 16 * self._max_result)
+            plain = unpacker.decompress(content, 8 * self._max_result)
             loaded = json.loads(plain)
         except (binascii.Error, zlib.error, ValueError) as error:
             raise KernelError(f"the agent in the sandbox sent what is no answer: {error}") from error

@@ -10,6 +10,7 @@ The files themselves lie with E2B. Each record appears by rename, whole or not a
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -97,6 +98,12 @@ class Store:
         if self.cloud_id(snapshot) == cloud_id:
             kind = "states" if snapshot.layers else "bases"
             self._file(kind, name_of(snapshot.base, snapshot.layers)).unlink(missing_ok=True)
+
+    def old_states(self, age_s: float) -> list[tuple[Path, str]]:
+        """(record, E2B's id) of states that were written longer ago than that. Bases are not among them."""
+        oldest = time.time() - age_s
+        records = [path for path in self.room.glob("states/*.json") if path.stat().st_mtime < oldest]
+        return [(path, str(json.loads(path.read_text())["snapshot"])) for path in records]
 
     def _file(self, kind: str, name: str) -> Path:
         return self.room / kind / f"{name}.json"

@@ -71,7 +71,7 @@ class Envd:
         sandbox = self._sandbox(request)
         message = await _enveloped(request)
         fault = await self._faults.take("start")
-        process = Process(self._sandboxes.next_pid(), message["process"])
+        process = Process(self._sandboxes.next_pid(), message["process"], _user(request))
         if not message.get("stdin"):
             process.closed.set()
         sandbox.processes[process.pid] = process
@@ -192,11 +192,18 @@ async def _run_in_kernel(
     return await sandbox.kernel.run(
         [config["cmd"], *config.get("args", ())],
         cwd=_path(config.get("cwd") or HOME),
-        env={**config.get("envs", {}), **own},
+        env={**own, **process.user, **config.get("envs", {})},
         stdin=bytes(process.stdin),
         limits=_ENDLESS,
         on_output=lambda name, data: told.put_nowait((name, data)),
     )
+
+
+def _user(request: web.Request) -> dict[str, str]:
+    """What envd tells a process about the user it was asked for."""
+    asked = request.headers.get("Authorization", "").removeprefix("Basic ")
+    name = base64.b64decode(asked).decode().partition(":")[0] or "user"
+    return {"USER": name, "LOGNAME": name, "HOME": "/root" if name == "root" else HOME}
 
 
 def _ending(result: ExecResult | None) -> dict[str, Any]:

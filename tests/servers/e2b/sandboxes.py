@@ -23,6 +23,7 @@ class Process:
 
     pid: int
     config: dict[str, Any]
+    user: dict[str, str]  #: its variables
     stdin: bytearray = field(default_factory=bytearray)
     closed: asyncio.Event = field(default_factory=asyncio.Event)  #: its stdin
     killed: asyncio.Event = field(default_factory=asyncio.Event)
