@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Protocol
 
 from envs import Task, TaskSet, lint, load_tasks
-from kernel_pool import KernelError
+from kernel_pool import BackendUnavailable, KernelError
+from kernel_pool.remote import RemoteBackend
 
 from .config import RunConfig
 from .errors import ConfigError, RolloutError
@@ -171,6 +172,8 @@ async def check(config: RunConfig, tasks: Sequence[Task]) -> None:
             raise ConfigError(
                 f"backend {backend.name}: gives no isolation; set backend.allow_unsandboxed: true to use it"
             )
+        if isinstance(backend, RemoteBackend):
+            await backend.reach()
     finally:
         await backend.close()
     if config.engine.kind == "ray":
@@ -258,6 +261,8 @@ class _Batch:
     async def _prepare(self, task: Task) -> bool:
         try:
             base = await self._executor.prepare(task.id)
+        except BackendUnavailable:
+            raise  # no task can be prepared
         except KernelError as error:
             reason = f"{task.id}: set-up failed, task skipped: {error}"
             self._result.skipped_tasks[task.id] = str(error)

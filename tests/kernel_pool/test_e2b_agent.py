@@ -21,10 +21,11 @@ from typing import Any
 import pytest
 
 from kernel_pool import Limits
-from kernel_pool.backends.e2b_cloud.bases import packed_mount
+from kernel_pool.backends.e2b_cloud.bases import _tar, packed_mount
 from kernel_pool.backends.e2b_cloud.inside.main import ROOM
 from kernel_pool.backends.e2b_cloud.link import agent
 from kernel_pool.kernel import ReadOnlyMount
+from verifiers.build import _SET_UP
 
 JAIL = """
 set -e
@@ -236,6 +237,22 @@ def test_a_mount_cannot_be_changed_and_is_put_back_when_it_is_moved_away(room: P
     assert refused.result == {"refused": "denied"}
     assert files.result["stdout"].startswith("mine\nbefore") or "before" in files.result["stdout"]
     assert "new" not in files.result["stdout"], "a directory made for a mount is left"
+
+
+def test_the_verifier_gets_its_empty_logs_where_the_root_directory_is_not_the_users(room: Path) -> None:
+    set_up = f"set -- /app; {_SET_UP}"
+    (room / "empty.tar").write_bytes(_tar([]))
+    [made, before, ready, seen, again] = ask(
+        room,
+        {"op": "copy_in", "archive": "empty.tar", "directories": ["/app", "/logs"]},
+        run("mkdir -p /logs/verifier/deep; echo 1 > /logs/verifier/reward.txt; chmod 0 /logs/verifier /logs"),
+        run(set_up),
+        "find /logs | sort | tr '\\n' ' '; touch /logs/of-root; chmod 700 /logs; chown root /logs",
+        run(set_up),
+    )
+    assert made.result == {} and before.result["exit_code"] == ready.result["exit_code"] == 0
+    assert seen.result["stdout"] == "/logs /logs/agent /logs/artifacts /logs/home /logs/verifier "
+    assert again.result["exit_code"] == 8, "what cannot be emptied is told"
 
 
 def test_only_places_that_the_user_can_change_are_read_for_a_snapshot(room: Path) -> None:

@@ -37,12 +37,21 @@ async def test_a_wrong_key_is_told_with_the_variable(tmp_path: Path) -> None:
         assert server.count("create") == 0
 
 
+async def test_a_service_that_does_not_answer_is_told_so(tmp_path: Path) -> None:
+    async with E2BServer(tmp_path) as server:
+        gone = dict(server.connection)
+    made = backend("e2b", state_dir=tmp_path / "state", **gone)
+    with pytest.raises(BackendUnavailable, match="does not answer"):
+        await made.prepare(BaseSpec())
+    await made.close()
+
+
 async def test_a_template_that_does_not_exist_is_named_with_the_mend(tmp_path: Path) -> None:
     async with served(tmp_path, template="no-such-template") as (server, made):
         with pytest.raises(BackendUnavailable, match=r"no-such-template.*backend\.template"):
             await made.prepare(BaseSpec())
         assert server.count("create") == 1, "what cannot pass is not tried again"
-        with pytest.raises(BackendUnavailable, match="swebench-x"):
+        with pytest.raises(KernelStartFailed, match="swebench-x"):
             await made.prepare(BaseSpec(image="swebench-x"))
 
 
@@ -203,5 +212,5 @@ async def test_a_template_without_python_is_told_so(tmp_path: Path) -> None:
         await plain.files.write("/root/.profile", "PATH=/nowhere")
         snapshot = await plain.create_snapshot()
         await plain.kill()
-        with pytest.raises(BackendUnavailable, match=r"needs bash and python3"):
+        with pytest.raises(KernelStartFailed, match=r"needs bash and python3"):
             await made.prepare(BaseSpec(image=snapshot.snapshot_id))

@@ -187,6 +187,10 @@ class E2BBackend:
             await kernel.close()
         return Snapshot(unpacked.backend, unpacked.base, unpacked.layers, env)
 
+    async def reach(self) -> None:
+        """See `RemoteBackend.reach`."""
+        await self._open()
+
     async def reap(self) -> int:
         """Kill the sandboxes of dead processes of this host; how many. Also done when the back-end is first used.
 
@@ -287,7 +291,14 @@ class E2BBackend:
         if self._opening is None or (self._opening.done() and self._failed(self._opening)):
             await asyncio.to_thread(self.store.create)
             self._opening = asyncio.get_running_loop().create_task(self.reap())
-        await asyncio.shield(self._opening)
+        try:
+            await asyncio.shield(self._opening)
+        except BackendUnavailable:
+            raise
+        except KernelError as error:
+            raise BackendUnavailable(
+                f"E2B does not answer ({error}); is the network up, and are domain, api_url and sandbox_url right?"
+            ) from error
 
     @staticmethod
     def _failed(task: asyncio.Task[int]) -> bool:

@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import BackendUnavailable, KernelError
+from ...errors import BackendUnavailable, KernelError, KernelStartFailed
 from ...kernel import BaseSpec, CopyIn, ReadOnlyMount, RunStep, Snapshot
 from ..bases import base_key, locked
 from ..local.machine import BASE_ENV
@@ -27,6 +27,8 @@ PLAIN_IMAGES = ("", "debian", "ubuntu", "python", "buildpack-deps", "scratch", "
 _DEFAULT_TEMPLATE = "base"
 #: What commands get beside the template's own variables: as in every other back-end, without this machine's paths.
 _ENV = {name: value for name, value in BASE_ENV.items() if name not in ("PATH", "HOME")}
+#: Directories at the top that the user can write in every back-end.
+_DIRECTORIES = ("/logs",)
 _FORMAT = 1  # part of every base's key
 _STEP_S = 600.0
 
@@ -35,21 +37,26 @@ async def prepare(backend: E2BBackend, spec: BaseSpec) -> Snapshot:
     """`Backend.prepare`: find the base by the key of its inputs, or build it under a lock."""
     _check(spec)
     store = backend.store
-    name = template_of(spec, backend.template)
+    name, of_the_task = template_of(spec, backend.template)
     key = await asyncio.to_thread(base_key, spec, _FORMAT, _ENV, name, backend.user, agent()[0])
     if not store.has_base(key):
         async with locked(store.room / "locks" / key):
             if not store.has_base(key):
-                await _build(backend, spec, name, key)
+                try:
+                    await _build(backend, spec, name, key)
+                except BackendUnavailable as error:
+                    if of_the_task:  # other tasks may well work
+                        raise KernelStartFailed(str(error)) from error
+                    raise
     return Snapshot(backend.name, key)
 
 
-def template_of(spec: BaseSpec, chosen: str | None) -> str:
-    """The template of a spec: its image where that is one, or the back-end's own."""
+def template_of(spec: BaseSpec, chosen: str | None) -> tuple[str, bool]:
+    """The template of a spec: its image where that is one (then True), or the back-end's own."""
     image = spec.image.rpartition("/")[2].partition(":")[0].partition("@")[0]
     if image in PLAIN_IMAGES:
-        return chosen or _DEFAULT_TEMPLATE
-    return spec.image
+        return chosen or _DEFAULT_TEMPLATE, False
+    return spec.image, True
 
 
 def _check(spec: BaseSpec) -> None:
@@ -71,7 +78,7 @@ async def _build(backend: E2BBackend, spec: BaseSpec, template: str, key: str) -
         link = kernel.link
         await link.install()
         home = await _hello(link, template)
-        await _copy_in(link, None, [spec.workdir])
+        await _copy_in(link, None, [spec.workdir, *_DIRECTORIES])
         for step in spec.steps:
             if isinstance(step, CopyIn):
                 archive = await asyncio.to_thread(_packed, step)
@@ -79,7 +86,7 @@ async def _build(backend: E2BBackend, spec: BaseSpec, template: str, key: str) -
                 await _copy_in(link, archive, directories)
             else:
                 await _run_step(kernel, step, home)
-        await link.ask({"op": "own", "paths": [spec.workdir]}, wall_s=_STEP_S)
+        await link.ask({"op": "own", "paths": [spec.workdir, *_DIRECTORIES]}, wall_s=_STEP_S)
         places = (await link.ask({"op": "places"}, wall_s=_STEP_S)).get("places")
         if not isinstance(places, list):
             raise KernelError("the sandbox told no places")
