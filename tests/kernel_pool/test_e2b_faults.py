@@ -214,3 +214,25 @@ async def test_a_template_without_python_is_told_so(tmp_path: Path) -> None:
         await plain.kill()
         with pytest.raises(KernelStartFailed, match=r"needs bash and python3"):
             await made.prepare(BaseSpec(image=snapshot.snapshot_id))
+
+
+async def test_a_template_whose_login_shell_talks_does_no_harm(tmp_path: Path) -> None:
+    async with served(tmp_path) as (server, made):
+        plain = await AsyncSandbox.create(timeout=600, **server.connection)
+        await plain.files.write("/root/.profile", "echo Welcome; echo oh, hello")
+        snapshot = await plain.create_snapshot()
+        await plain.kill()
+        kernel = await made.start(await made.prepare(BaseSpec(image=snapshot.snapshot_id)))
+        assert (await kernel.run("echo on")).stdout == b"on\n"
+        await kernel.close()
+
+
+@pytest.mark.parametrize("said", ["r" + "A" * 8, "r" + "eJwDAAAAAAE=", "oAAAA", "x" * 300_000])
+async def test_answers_that_are_none_are_errors_and_leave_nothing(tmp_path: Path, said: str) -> None:
+    async with served(tmp_path) as (server, made):
+        kernel = await made.start(await made.prepare(BaseSpec()))
+        await kernel.sandbox.files.write("/root/.profile", f"printf '%s\\n' '{said}'; exit 0")
+        with pytest.raises(KernelError):
+            await kernel.run("true")
+        await kernel.close()
+        assert server.live == {}

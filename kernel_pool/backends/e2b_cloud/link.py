@@ -32,6 +32,7 @@ from .inside.main import ROOM
 Take = Callable[[str, bytes], None]  #: called with a frame's kind and its content
 
 _INLINE = 48 * 1024  # bytes of a request that go on the command line; Linux takes 128 KiB in one argument
+_KINDS = ("o", "e", "b", "r")  # of frames; see `inside/wire.py`
 _LINE = 256 * 1024  # characters of a frame that is no result
 _GRACE_S = 60.0  # beyond a command's own wall time before its stream is given up
 _RATE_PAUSES_S = (0.5, 1.0, 2.0, 4.0)
@@ -132,6 +133,9 @@ class Link:
         except asyncio.CancelledError:
             await asyncio.shield(self._end(call, exchange))
             raise
+        finally:
+            if call.failure is not None and request["op"] != "sweep":
+                await asyncio.shield(self._end(call, exchange))
         if "refused" in answer:
             raise FileAccessError(str(request.get("path", "")), str(answer["refused"]))
         if "error" in answer:
@@ -186,7 +190,6 @@ class Link:
                 self.doubt = str(error)  # the command may still run
                 raise KernelClosed(str(error)) from error
         await self._kill(call)
-        await self.ask({"op": "sweep"})
         raise call.failure
 
     async def _end(self, call: _Call, exchange: asyncio.Future[dict[str, Any]]) -> None:
@@ -241,21 +244,26 @@ class _Call:
         self.complaint = (self.complaint + text)[-4000:]
 
     def _frame(self, line: str) -> None:
-        if not line:
-            return
+        kind = line[:1]
         try:
             content = base64.b64decode(line[1:], validate=True)
-            if line[0] != "r":
-                self._take(line[0], content)
-                return
-            unpacker = zlib.decompressobj()
-            plain = unpacker.decompress(content, 8 * self._max_result)
-            loaded = json.loads(plain)
-        except (binascii.Error, zlib.error, ValueError) as error:
+        except binascii.Error:
+            kind = ""
+        if kind not in _KINDS:  # what a login shell of the template says before the agent
+            self.complained(line + "\n")
+        elif kind == "r":
+            self.result = self._unpacked(content)
+        else:
+            self._take(kind, content)
+
+    def _unpacked(self, content: bytes) -> dict[str, Any]:
+        try:
+            loaded = json.loads(zlib.decompressobj().decompress(content, 8 * self._max_result))
+        except (zlib.error, ValueError) as error:
             raise KernelError(f"the agent in the sandbox sent what is no answer: {error}") from error
         if not isinstance(loaded, dict):
             raise KernelError("the agent in the sandbox sent what is no answer")
-        self.result = loaded
+        return loaded
 
 
 class _Stopping:
