@@ -115,8 +115,7 @@ class E2BBackend:
                 "that holds their limits, which they could then end, and can outlive a cancelled call",
                 "read-only mounts are copies owned by root: a command that may write above one can move it away, "
                 "and it is put back when the command has ended",
-                "processes end with their command, so that a fork has files and shell; the memory of processes is "
-                "kept only by E2BBackend.fork_running while one runs",
+                "processes end with their command, so that a state has files and shell but no memory to restore",
                 "preparation steps are root's, and what is in workdir and home then becomes the user's; later commands "
                 "cannot become root, not even by sudo",
                 "spec.dockerfile is not built here: its steps are carried out on the template",
@@ -154,7 +153,7 @@ class E2BBackend:
         return kernel
 
     async def fork_running(self, kernel: E2BKernel, count: int) -> list[E2BKernel]:
-        """`count` copies of a live kernel by E2B's own fork: memory, files and shell. All of them or none.
+        """`count` copies of a live kernel by E2B's own fork: what is in memory (the page cache, tmpfs), files and shell. All of them or none.
 
         Waits for a running command to end. Raises `KernelStartFailed`, leaving nothing, when some cannot be made.
         """
