@@ -38,10 +38,13 @@ if TYPE_CHECKING:
 
 _KEPT_CHECKS = 500
 
-# /logs may hold anything, also a link or a directory without permissions; the last line checks the workdir.
+# /logs may hold anything, also a link or a directory without permissions. Where / is not the user's, /logs itself
+# stays, and has to be empty then; the last line checks the workdir.
 _SET_UP = """
 chmod -R u+rwX /logs 2>/dev/null
-rm -rf /logs && mkdir -p /logs/verifier /logs/agent /logs/artifacts /logs/home || exit 8
+rm -rf /logs 2>/dev/null
+[ ! -L /logs ] && { [ ! -e /logs ] || [ -z "$(ls -A /logs 2>&1)" ]; } || exit 8
+mkdir -p /logs/verifier /logs/agent /logs/artifacts /logs/home || exit 8
 cd "$1" || exit 7
 """
 

@@ -56,7 +56,7 @@ def write(difference: Difference, target: Path) -> None:
 
 #: Runs inside the kernel with the archive as its argument: whatever the archive says, it can only touch that
 #: kernel. Directories get their modes last, so that a closed one does not shut out its own content.
-_UNPACK = """
+UNPACK = """
 import os, shutil, sys, tarfile
 def clear(path):
     if os.path.isdir(path) and not os.path.islink(path):
@@ -116,7 +116,7 @@ async def load(backend: LocalBackend, base: Snapshot, archive: Path, env: str) -
         kernel = await backend.start(base, mounts=[ReadOnlyMount(room, _IMPORT)])
         try:
             result = await kernel.run(
-                [sys.executable, "-I", "-c", _UNPACK, f"{_IMPORT}/layer.tar"],
+                [sys.executable, "-I", "-c", UNPACK, f"{_IMPORT}/layer.tar"],
                 cwd="/",
                 limits=Limits(wall_s=600.0, memory_mb=4096, file_mb=64 * 1024),
             )
