@@ -116,11 +116,15 @@ def test_forking_an_unknown_branch_or_step_says_what_there_is(run_dir: Path) -> 
 
 
 def test_the_doctor_finds_a_machine_that_passes_these_tests_fit() -> None:
-    done = rollouts("doctor", "--json")
+    done = rollouts("doctor", "--clean", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     found = {finding["what"]: finding for finding in json.loads(done.stdout)}
     assert not any(finding["lacks"] for finding in found.values())
-    assert "keeps its contract" in found["sandbox"]["detail"] and found["sandbox"]["notes"]
+    assert "keeps its contract" in found["sandbox"]["detail"]
+    held = " ".join(found["sandbox"]["notes"])
+    assert "memory_mb is held by" in held and "disk_mb is held by" in held
+    assert found["isolation"]["detail"].endswith("tried, none open")
+    assert "removed" in found["left-overs of local"]["detail"]
     told = rollouts("doctor").stdout
     assert told.startswith("ok   python: 3.") and "\n     - " in told
 
