@@ -222,3 +222,23 @@ async def test_old_states_are_deleted_at_e2b_and_bases_are_kept(tmp_path: Path) 
         with pytest.raises(SnapshotMissing):
             await made.start(state)
         await (await made.start(base)).close()
+
+
+async def test_a_kernel_that_sleeps_makes_room_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    async with served(tmp_path, of_server={"max_running": 1}, max_running=1) as (server, made):
+        base = await made.prepare(BaseSpec())
+        one = await made.start(base)
+        await one.run("cd /tmp; V=kept; echo here > file")
+        await one.pause()
+        assert [sandbox.state for sandbox in server.live.values()] == ["paused"]
+        assert await one.healthy()
+        other = await made.start(base)  # there is room for one
+        waking = asyncio.create_task(one.run("echo $V $PWD; cat file"))
+        await asyncio.sleep(0.3)
+        assert not waking.done()
+        await other.close()
+        assert (await waking).stdout == b"kept /tmp\nhere\n"
+        await one.pause()
+        await one.close()
+        again = await made.start(base)  # nothing was counted twice
+        await again.close()

@@ -249,6 +249,7 @@ class E2BBackend:
             freeze=freezer.freeze,
             dispose=dispose,
             gone=lambda: self.cloud.why_gone(sandbox),
+            sleep=self.cloud,
         )
         self._kernels[kernel_id] = kernel
         self._freezers[kernel_id] = freezer

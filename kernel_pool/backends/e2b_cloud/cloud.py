@@ -58,6 +58,7 @@ class Cloud:
         self._instance = uuid.uuid4().hex
         self._sandboxes: dict[str, AsyncSandbox] = {}
         self._gone: dict[str, str] = {}
+        self._paused: set[str] = set()
         self._keeper: asyncio.Task[None] | None = None
         self._asked = False  # for any sandbox
         self._closed = False
@@ -111,6 +112,25 @@ class Cloud:
 
         return await self._patiently(f"deleting snapshot {cloud_id}", delete)
 
+    async def pause(self, sandbox: AsyncSandbox) -> None:
+        """Put a sandbox to sleep, memory and all: it does not run, does not count as running and does not end."""
+        await self._patiently(f"pausing sandbox {sandbox.sandbox_id}", sandbox.pause)
+        self._paused.add(sandbox.sandbox_id)
+        self._running.release()
+
+    async def resume(self, sandbox: AsyncSandbox) -> None:
+        """Wake it up again. Waits for its turn."""
+        await self._running.acquire()
+        with ExitStack() as undo:
+            undo.callback(self._running.release)
+
+            async def connect() -> AsyncSandbox:
+                return await sandbox.connect(timeout=self._lifetime_s)
+
+            await self._patiently(f"resuming sandbox {sandbox.sandbox_id}", connect)
+            undo.pop_all()
+        self._paused.discard(sandbox.sandbox_id)
+
     async def kill(self, sandbox: AsyncSandbox) -> None:
         """End a sandbox. Idempotent; one that is gone already is fine."""
         if self._sandboxes.pop(sandbox.sandbox_id, None) is None:
@@ -118,7 +138,10 @@ class Cloud:
         try:
             await self._discard(sandbox)
         finally:
-            self._running.release()
+            if sandbox.sandbox_id in self._paused:
+                self._paused.discard(sandbox.sandbox_id)
+            else:
+                self._running.release()
 
     async def reap(self) -> int:
         """Kill running and paused sandboxes whose owner on this host is dead; how many there were."""
@@ -247,7 +270,8 @@ class Cloud:
         """Push back the end of every sandbox long before it comes."""
         while True:
             await asyncio.sleep(self._lifetime_s / 3)
-            await asyncio.gather(*(self._renew(sandbox) for sandbox in list(self._sandboxes.values())))
+            awake = [box for key, box in self._sandboxes.items() if key not in self._paused]
+            await asyncio.gather(*map(self._renew, awake))
 
     async def _renew(self, sandbox: AsyncSandbox) -> None:
         try:

@@ -9,7 +9,7 @@ import posixpath
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from e2b import AsyncSandbox
 
@@ -34,6 +34,18 @@ class Setting:
     state: str  #: saved shell
 
 
+class Sleep(Protocol):
+    """Who can put a sandbox to sleep and wake it up."""
+
+    async def pause(self, sandbox: AsyncSandbox) -> None:
+        """Until `resume` it does not run."""
+        ...
+
+    async def resume(self, sandbox: AsyncSandbox) -> None:
+        """It runs again."""
+        ...
+
+
 class E2BKernel:
     """`kernel_pool.kernel.Kernel` over one sandbox. Made by `E2BBackend`."""
 
@@ -48,6 +60,7 @@ class E2BKernel:
         freeze: Callable[[E2BKernel], Awaitable[Snapshot]],
         dispose: Callable[[], Coroutine[Any, Any, None]],
         gone: Callable[[], str | None],
+        sleep: Sleep,
     ) -> None:
         self.sandbox = sandbox
         self.link = link
@@ -58,6 +71,8 @@ class E2BKernel:
         self._freeze = freeze
         self._dispose = dispose
         self._gone = gone
+        self._sleep = sleep
+        self._asleep = False
         self._state = setting.state.encode("utf-8", "surrogateescape")
         self._pristine: bytes | None = None
         self._one_at_a_time = asyncio.Lock()
@@ -101,7 +116,7 @@ class E2BKernel:
         if not command:
             raise ValueError("an empty command")
         async with self._one_at_a_time:
-            self._must_be_open()
+            await self._ready()
             texts = [command] if isinstance(command, str) else [os.fspath(part) for part in command]
             if not all(map(_can_be_passed, [*texts, cwd or "", *(env or {}), *(env or {}).values()])):
                 return ExecResult(126, b"", b"a command cannot hold NUL or lone surrogates\n", 0.0)
@@ -152,13 +167,15 @@ class E2BKernel:
     async def snapshot(self) -> Snapshot:
         """See `Kernel.snapshot`."""
         async with self._one_at_a_time:
-            self._must_be_open()
+            await self._ready()
             return await self._freeze(self)
 
     async def healthy(self) -> bool:
         """See `Kernel.healthy`."""
         if self._closing is not None or self.link.doubt or self._gone():
             return False
+        if self._asleep:
+            return True
         try:
             with Translated(f"asking for the health of kernel {self._id}"):
                 return bool(await self.sandbox.is_running(request_timeout=_HEALTH_S))
@@ -174,23 +191,33 @@ class E2BKernel:
     async def at_rest(self, work: Callable[[], Awaitable[Any]]) -> Any:
         """Do something with the sandbox while no command runs in it."""
         async with self._one_at_a_time:
-            self._must_be_open()
+            await self._ready()
             return await work()
 
     def inherit(self, other: E2BKernel) -> None:
         """Take over the shell of the kernel this one is a copy of."""
         self._state, self._pristine, self.changed = other._state, other._pristine, other.changed
 
-    def _must_be_open(self) -> None:
+    async def pause(self) -> None:
+        """Let the sandbox sleep while nothing is asked of it, so that it neither runs nor counts; any use wakes it."""
+        async with self._one_at_a_time:
+            await self._ready()
+            await self._sleep.pause(self.sandbox)
+            self._asleep = True
+
+    async def _ready(self) -> None:
         if self._closing is not None:
             raise KernelClosed(f"kernel {self._id} is closed")
         reason = self.link.doubt or self._gone()
         if reason:
             raise KernelClosed(f"kernel {self._id} is gone: {reason}")
+        if self._asleep:
+            await self._sleep.resume(self.sandbox)
+            self._asleep = False
 
     async def _file(self, request: dict[str, Any], path: str, **options: Any) -> dict[str, Any]:
         async with self._one_at_a_time:
-            self._must_be_open()
+            await self._ready()
             self.changed = self.changed or request["op"] == "write"
             try:
                 return await self.link.ask({**request, "path": self._inside(path)}, **options)
