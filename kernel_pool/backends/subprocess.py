@@ -57,11 +57,10 @@ class SubprocessBackend:
             restores="files+env",
             network="host",
             enforces={
-                "wall_s": "watch",
-                "memory_mb": "watch",
-                "output_bytes": "watch",
-                "file_mb": "watch",
-                "open_files": "watch",
+                "wall_s": "watch of the session and of marked processes",
+                "output_bytes": "watch of the pipes",
+                "file_mb": "RLIMIT_FSIZE",
+                "open_files": "RLIMIT_NOFILE",
             },
             notes=(
                 "nothing is isolated: commands can reach this machine's files, processes and network",
@@ -69,7 +68,8 @@ class SubprocessBackend:
                 "$KERNEL_ROOT is where the kernel's / lies, and whole arguments of a sequence are mapped",
                 "read-only mounts are copies without write permission: commands can move them away, and root can write",
                 "a process that clears its environment and leaves its session outlives its command",
-                "memory_mb bounds the address space of each process; the number of processes is not bounded",
+                "memory_mb bounds no more than the address space of each process; the number of processes, CPU time and "
+                "disk space are not bounded",
                 "a fork and a snapshot copy the whole tree",
             ),
         )

@@ -37,22 +37,45 @@ async def an_output_flood_is_cut(scene: Scene) -> None:
 
 
 async def memory_is_bounded(scene: Scene) -> None:
-    """A process that wants more than `memory_mb` does not get it."""
+    """A command whose processes want more than `memory_mb` ends as "oom"."""
     _enforced(scene, "memory_mb")
     async with scene.kernel() as kernel:
-        command = ["bash", "-c", "set -o pipefail; head -c 400M /dev/zero | tail -c 400M | wc -c"]
+        command = ["bash", "-c", "head -c 400M /dev/zero | tail -c 400M | wc -c; sleep 9"]
         result = await kernel.run(command, limits=Limits(memory_mb=64, wall_s=20.0))
-        expect(not result.ok, f"400 MB were held with a limit of 64: {brief(result)}")
+        expect(result.ended == "oom", f"400 MB were held with a limit of 64: {brief(result)}")
         await _goes_on(kernel)
 
 
 async def processes_are_bounded(scene: Scene) -> None:
-    """More than `processes` processes cannot be started."""
+    """A command that starts more than `processes` processes ends as "pids"."""
     _enforced(scene, "processes")
     async with scene.kernel() as kernel:
-        command = "for i in {1..60}; do sleep 20 & done; echo all"
-        result = await kernel.run(command, limits=Limits(processes=20, wall_s=1.5))
-        expect(b"all" not in result.stdout or b"fork" in result.stderr, brief(result))
+        command = "for i in {1..60}; do sleep 20 & done; wait"
+        result = await kernel.run(command, limits=Limits(processes=20, wall_s=10.0))
+        expect(result.ended == "pids", brief(result))
+        await _goes_on(kernel)
+
+
+async def cpu_time_is_bounded(scene: Scene) -> None:
+    """A command that uses more than `cpu_s` of CPU time, all its processes together, ends as "cpu"."""
+    _enforced(scene, "cpu_s")
+    async with scene.kernel() as kernel:
+        command = "for i in 1 2; do while :; do :; done & done; wait"
+        result = await kernel.run(command, limits=Limits(cpu_s=0.5, wall_s=20.0))
+        expect(result.ended == "cpu" and result.wall_s < 10.0, brief(result))
+        idle = await kernel.run("sleep 0.7", limits=Limits(cpu_s=0.5, wall_s=20.0))
+        expect(idle.ok, f"waiting is no CPU time: {brief(idle)}")
+        await _goes_on(kernel)
+
+
+async def disk_space_is_bounded(scene: Scene) -> None:
+    """A command that fills more than `disk_mb` ends as "disk", and the next one can make room."""
+    _enforced(scene, "disk_mb")
+    async with scene.kernel() as kernel:
+        command = "for i in {1..60}; do head -c 2M /dev/urandom > f$i; done; sleep 9"
+        result = await kernel.run(command, limits=Limits(disk_mb=30, wall_s=30.0))
+        expect(result.ended == "disk", brief(result))
+        expect((await kernel.run("rm f*", limits=Limits(disk_mb=30))).ok, "nothing can be deleted any more")
         await _goes_on(kernel)
 
 
@@ -129,6 +152,8 @@ BEHAVIOURS = (
     an_output_flood_is_cut,
     memory_is_bounded,
     processes_are_bounded,
+    cpu_time_is_bounded,
+    disk_space_is_bounded,
     file_size_is_bounded,
     open_files_are_bounded,
     limits_of_the_start_are_the_default,
