@@ -38,7 +38,7 @@ class Journal:
     def __init__(self, directory: Path) -> None:
         self._kernels: dict[str, str] = {}
         pid = os.getpid()
-        self._owner = {"pid": pid, "start": process_start(pid), **_surroundings()}
+        self._owner = {"pid": pid, "start": process_start(pid), **surroundings()}
         owners = directory / "owners"
         owners.mkdir(parents=True, exist_ok=True)
         self._file = owners / f"{pid}-{self._owner['start']}-{uuid.uuid4().hex[:8]}.json"
@@ -73,7 +73,7 @@ def reap(directory: Path | None = None) -> int:
             record: dict[str, Any] = json.loads(file.read_text())
         except (OSError, ValueError):
             continue  # removed meanwhile
-        if _alive(record):
+        if alive(record):
             continue
         for kernel_id, path in record["kernels"].items():
             end_processes(kernel_id)
@@ -109,14 +109,15 @@ def _marked(pid: int, mark: bytes) -> bool:
         return False  # gone, or somebody else's
 
 
-def _surroundings() -> dict[str, str]:
+def surroundings() -> dict[str, str]:
     """What a pid means depends on these."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return {"boot": boot, "pid_namespace": str(Path("/proc/self/ns/pid").readlink())}
 
 
-def _alive(owner: dict[str, Any]) -> bool:
-    here = _surroundings()
+def alive(owner: dict[str, Any]) -> bool:
+    """Whether the process with this pid, start, boot and pid_namespace still runs."""
+    here = surroundings()
     if owner["boot"] != here["boot"]:
         return False
     if owner["pid_namespace"] != here["pid_namespace"]:

@@ -46,6 +46,7 @@ class Registry(Generic[T]):
 BACKENDS: Registry[type[Backend]] = Registry(
     "back-end",
     {
+        "docker": "kernel_pool.backends.docker:DockerBackend",
         "local": "kernel_pool.backends.local:LocalBackend",
         "subprocess": "kernel_pool.backends.subprocess:SubprocessBackend",
     },
