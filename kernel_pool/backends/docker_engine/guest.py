@@ -27,7 +27,7 @@ _INIT = (
     "trap '' HUP INT QUIT TERM USR2 ALRM PIPE TSTP TTIN TTOU XCPU XFSZ VTALRM PROF IO PWR STKFLT; "
     "trap 'kill -9 -1' USR1; exec 3<> <(:); while :; do read -r -u 3 _; done 2>/dev/null"
 )
-INIT = ["bash", "-p", "--norc", "--noprofile", "-c", _INIT]
+INIT = ["bash", "--norc", "--noprofile", "-p", "-c", _INIT]
 
 # The first thing a request does is to read the rest of itself.
 _BOOT = 'eval "$(head -c "$1")"'
@@ -187,7 +187,7 @@ class Request:
     @property
     def argv(self) -> list[str]:
         """What the engine is asked to execute."""
-        return ["bash", "-p", "--norc", "--noprofile", "-c", _BOOT, "bash", str(len(self.script))]
+        return ["bash", "--norc", "--noprofile", "-p", "-c", _BOOT, "bash", str(len(self.script))]
 
 
 @dataclass(frozen=True)
