@@ -220,7 +220,7 @@ class DockerKernel:
             shell.PRISTINE_FD: b"",
             shell.COMMAND_FD: long_command,
         }
-        order = guest.Command(argv, self._place("."), {}, limits, stdin, files, self._counted)
+        order = guest.Command(argv, self._setting.workdir, {}, limits, stdin, files, self._counted)
         result, heard = await self._execute(order, on_output)
         _first, _newline, texts = bytes(heard.answer or b"").partition(b"\n")
         pristine, _nul, saved = texts.partition(b"\0")
@@ -243,7 +243,7 @@ class DockerKernel:
             ended = await self._watch(exchange, limits, asked)
         finally:
             ending = asyncio.ensure_future(
-                self._end(exchange, complete=ended is None and self._answered(exchange))
+                self._end(exchange, complete=ended is None and self._over(exchange))
             )
             await _to_its_end(ending)
         counted = ending.result()
@@ -276,8 +276,10 @@ class DockerKernel:
                     f"kernel {self._id}: the engine did not start the command in {_START_S:g} s"
                 )
 
-    def _answered(self, exchange: Exchange) -> bool:
-        return exchange.heard.answer is not None and not exchange.heard.flooded
+    def _over(self, exchange: Exchange) -> bool:
+        """Whether an exchange that ended by itself leaves nothing alive: it swept, or it never began."""
+        heard = exchange.heard
+        return not heard.flooded and (heard.answer is not None or heard.started_at is None)
 
     async def _end(self, exchange: Exchange, *, complete: bool) -> tuple[int, int] | None:
         """After a command: nothing of it lives. What the container has counted, when it had to be asked."""
@@ -304,12 +306,12 @@ class DockerKernel:
     ) -> ExecResult:
         heard = exchange.heard
         code, signal, how, cpu = None, None, "", False
+        if ended is None and heard.started_at is None:
+            code, how = await self._refused(exchange), "Exit"
         if ended is None and heard.answer is not None:
             first = bytes(heard.answer).partition(b"\n")[0].decode(errors="replace").split()
             code, how, counted, cpu = int(first[0]), first[1], (int(first[2]), int(first[3])), first[4] == "1"
-        elif ended is None:
-            if heard.started_at is None:
-                raise await self._why(exchange)
+        elif ended is None and heard.started_at is not None:
             code, how = await self._exit_code(exchange), "Killed"
         if ended is None:
             if counted is not None and counted[0] > self._counted[0]:
@@ -329,6 +331,16 @@ class DockerKernel:
             ended=ended or "exited",
             signal=signal,
         )
+
+    async def _refused(self, exchange: Exchange) -> int:
+        """The exit code when bash could not be executed: a command before has removed or broken it."""
+        error = await self._why(exchange)
+        if isinstance(error, KernelClosed):
+            raise error
+        code = await self._exit_code(exchange)
+        if code not in (126, 127):
+            raise error
+        return code
 
     async def _exit_code(self, exchange: Exchange) -> int:
         told = await self._engine.call(

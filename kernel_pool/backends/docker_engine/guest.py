@@ -1,6 +1,6 @@
 """What runs inside a container: PID 1, and the scripts that carry out one request each.
 
-Only bash and coreutils are needed. A request is a script on the stdin of `bash`, followed by its data; the answer
+Only bash is needed, and coreutils for what is not `run`. A request is a script on the stdin of `bash`, followed by its data; the answer
 is what it prints, and then on stderr `<mark><answer>`, the mark being random for every request. A command that
 forges an answer, or replaces the programs used here, deceives about its own kernel only.
 """
@@ -29,8 +29,8 @@ _INIT = (
 )
 INIT = ["bash", "--norc", "--noprofile", "-p", "-c", _INIT]
 
-# The first thing a request does is to read the rest of itself.
-_BOOT = 'eval "$(head -c "$1")"'
+# The first thing a request does is to read the rest of itself: characters are bytes in this locale.
+_BOOT = 'LC_ALL=C IFS= read -r -N "$1" script; eval "$script"'
 
 _COMMON = f"""
 d={PRIVATE}
@@ -69,6 +69,8 @@ _RUN = (
     _COMMON
     + """
 how= over=
+receive() { local text; (($1)) && LC_ALL=C IFS= read -r -N "$1" -u 7 text; printf %s "$text" >"$2"; }
+tell() { local text; [ -f "$1" ] && LC_ALL=C IFS= read -r -N 300000 text <"$1"; printf %s "$text" >&9; }
 trap over=1 USR1
 trap 'LC_ALL=C jobs -l >"$d/jobs"; while read -r _ n w _; do [ "$n" = "$p" ] && how=$w; done <"$d/jobs"' CHLD
 rm -rf -- "$d"/* "$d"/.[!.]*
@@ -87,7 +89,7 @@ printf '\\1' >&9
   exec 2>&9 9>&- 8>&- 7<&-
   trap - CHLD USR1
   { echo 1000 >/proc/self/oom_score_adj; } 2>/dev/null
-  cd -- @CWD@ || @OTHERWISE@
+  @ENTER@
   @LIMITS@
   @EXPORT@
   exec -- @ARGV@
@@ -102,9 +104,7 @@ trap - CHLD
 sweep
 counters
 printf '%s%s %s %s %s %s\\n' @MARK@ "$code" "${how:--}" "$oom" "$forks" "$((@CPU@ > 0 && cpu - cpu0 > @CPU@))" >&9
-[ -f "$d/@PRISTINE@" ] && head -c 300000 "$d/@PRISTINE@" >&9
-printf '\\0' >&9
-[ -f "$d/@STATE@" ] && head -c 300000 "$d/@STATE@" >&9
+tell "$d/@PRISTINE@"; printf '\\0' >&9; tell "$d/@STATE@"
 exit 0
 """
 )
@@ -207,7 +207,7 @@ class Command:
         receive, streams = [], []
         data = b""
         for number, content in (self.files or {}).items():
-            receive.append(f'head -c {len(content)} <&7 >"$d/{number}"' if content else f': >"$d/{number}"')
+            receive.append(f'receive {len(content)} "$d/{number}"')
             streams.append(f'{number}{">" if number in _WRITTEN else "<"}"$d/{number}"')
             data += content
         source = f"<(head -c {len(self.stdin)} <&7)" if self.stdin else "/dev/null"
@@ -219,8 +219,9 @@ class Command:
             OOM=self.counted[0],
             FORKS=self.counted[1],
             CPU=int((self.limits.cpu_s or 0) * 1_000_000),
-            CWD=quoted(self.cwd),
-            OTHERWISE=b"exit 1" if self.files is None else b"cd /",  # the shell has a directory of its own
+            ENTER=b"cd -- "
+            + quoted(self.cwd)
+            + (b" || exit 1" if self.files is None else b" 2>/dev/null || cd /"),
             LIMITS=f"ulimit -f {self.limits.file_mb * 1024} -n {self.limits.open_files} -c 0".encode(),
             EXPORT=b"\n".join(b"export " + quoted(f"{name}={value}") for name, value in self.env.items()),
             ARGV=b" ".join(map(quoted, self.argv)),
