@@ -155,6 +155,18 @@ class Connection:
             self._socket.close()
 
 
+async def to_its_end(task: asyncio.Future[Any]) -> None:
+    """Wait for a task even when we are cancelled; the cancellation goes on afterwards."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+
+
 def _reason(error: Exception) -> str:
     """The innermost message: what the SDK wraps three times says the same three times."""
     explanation = getattr(error, "explanation", None)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ...errors import KernelError
-from .engine import Connection, Engine
+from .engine import Connection, Engine, to_its_end
 from .guest import STARTED, Request
 
 _HEADER = struct.Struct(">BxxxL")  # stream (1 stdout, 2 stderr), length: the engine's frames
@@ -60,18 +60,25 @@ class Exchange:
 
     async def begin(self, container: str) -> None:
         """Start the request in a container. Raises what `Engine.call` does."""
-        opening = self._engine.call(
-            f"a command in kernel {container}", self._engine.open_exec, container, self._request.argv
+        what = f"a command in kernel {container}"
+        opening = asyncio.ensure_future(
+            self._engine.call(what, self._engine.open_exec, container, self._request.argv)
         )
-        self.exec_id, self._connection = await opening
+        try:
+            await to_its_end(opening)  # a thread cannot be stopped: what it opened is ours to close
+        finally:
+            if opening.exception() is None:
+                self.exec_id, self._connection = opening.result()
+        connection = opening.result()[1]
         self._reading = asyncio.create_task(self._engine.stream(self._read))
         self._reading.add_done_callback(lambda _done: self._news.set())
         data = self._request.script + self._request.data
-        self._sending = asyncio.create_task(self._engine.stream(self._connection.send, data))
+        self._sending = asyncio.create_task(self._engine.stream(connection.send, data))
 
     async def wait(self, timeout_s: float) -> bool:
         """Whether everything has been heard; waits at most so long for it. Raises what `on_output` raises."""
-        assert self._reading is not None
+        if self._reading is None:
+            return True  # it never began
         deadline = time.monotonic() + timeout_s
         while True:
             self._news.clear()
@@ -87,13 +94,15 @@ class Exchange:
 
     async def close(self) -> None:
         """Cut the connection and wait for the threads."""
-        if self._connection is None or self._reading is None or self._sending is None:
+        if self._connection is None:
             return
         self._connection.end()
-        await asyncio.wait({self._reading, self._sending})
+        threads = [task for task in (self._reading, self._sending) if task is not None]
+        if threads:
+            await asyncio.wait(threads)
         self._connection.close()
-        self._reading.result()
-        self._sending.result()
+        for task in threads:
+            task.result()
 
     def _read(self) -> None:
         """In a thread: take frames until the end, or until there is too much of it."""

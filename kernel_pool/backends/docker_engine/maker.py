@@ -12,8 +12,8 @@ from ...errors import KernelError
 from ...journal import process_start, surroundings
 from ...kernel import Limits, Network
 from . import guest
-from .container import bounds
 from .engine import Absent, Conflict, Engine
+from .runner import bounds
 
 OWNER, BOOT, KERNEL = "rollout-fork.owner", "rollout-fork.boot", "rollout-fork.kernel"
 
