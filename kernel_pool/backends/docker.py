@@ -16,7 +16,7 @@ from ..kernel import BaseSpec, Capabilities, CopyIn, Limits, Network, ReadOnlyMo
 from .bases import locked
 from .docker_engine import archives, bases
 from .docker_engine.container import DockerKernel, Setting
-from .docker_engine.engine import Absent, Engine
+from .docker_engine.engine import Absent, Engine, to_its_end
 from .docker_engine.maker import Maker
 from .docker_engine.reaper import reap
 from .docker_engine.states import BASES, BaseView, Origin, States
@@ -147,7 +147,9 @@ class DockerBackend:
         async def freeze(kernel: DockerKernel) -> Snapshot:
             nonlocal last
             if kernel.changed:
-                layers = await self._call(self._freeze, kernel.id, origin, workdir)
+                freezing = asyncio.ensure_future(self._call(self._freeze, kernel.id, origin, workdir))
+                await to_its_end(freezing)  # the container is paused until then
+                layers = freezing.result()
                 last = Snapshot(self.name, origin.base, layers, kernel.shell_state)
                 kernel.changed = False
             return last
@@ -272,8 +274,10 @@ class DockerBackend:
             await kernel.close()
 
     def _freeze(self, container: str, origin: Origin, workdir: str) -> tuple[str, ...]:
-        difference = self._states.difference(container, origin, self._view(origin, workdir))
-        return self._states.keep(container, origin, difference)
+        view = self._view(origin, workdir)
+        with self._states.at_rest(container):
+            difference = self._states.difference(container, origin, view)
+            return self._states.keep(container, origin, difference)
 
     def _view(self, origin: Origin, workdir: str) -> BaseView:
         """The base's files, through a container of it that never runs."""

@@ -14,16 +14,51 @@ import signal
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+import pytest_asyncio
+
+from kernel_pool.backends.docker import DockerBackend
+
 IMAGE = "rollout-fork/test-tools:1"
 _START_S = 30.0
 _PROGRAMS = (
-    *("bash", "sh", "cat", "head", "tail", "ls", "mkdir", "rm", "rmdir", "mv", "cp", "ln", "chmod", "chown", "stat"),
-    *("printf", "printenv", "env", "echo", "touch", "mkfifo", "sleep", "wc", "yes", "true", "false", "seq", "dd"),
+    *(
+        "bash",
+        "sh",
+        "cat",
+        "head",
+        "tail",
+        "ls",
+        "mkdir",
+        "rm",
+        "rmdir",
+        "mv",
+        "cp",
+        "ln",
+        "chmod",
+        "chown",
+        "stat",
+    ),
+    *(
+        "printf",
+        "printenv",
+        "env",
+        "echo",
+        "touch",
+        "mkfifo",
+        "sleep",
+        "wc",
+        "yes",
+        "true",
+        "false",
+        "seq",
+        "dd",
+    ),
     *("setsid", "nohup", "sha256sum", "id", "grep", "sync", "truncate"),
 )
 
@@ -37,7 +72,9 @@ def engine(room: Path) -> Iterator[str]:
         yield named
         return
     if os.geteuid() != 0 or shutil.which("dockerd") is None:
-        raise LookupError("no Docker engine: DOCKER_HOST names none that answers, and dockerd is not here for root")
+        raise LookupError(
+            "no Docker engine: DOCKER_HOST names none that answers, and dockerd is not here for root"
+        )
     with _own_engine(room) as address:
         _import_image(address)
         yield address
@@ -51,7 +88,14 @@ def _own_engine(room: Path) -> Iterator[str]:
         place.mkdir(parents=True)
         address = f"unix://{place}/engine.sock"
         command = ["dockerd", "--host", address, "--iptables=false", "--ip6tables=false", "--bridge=none"]
-        command += ["--data-root", f"{place}/data", "--exec-root", f"{place}/exec", "--pidfile", f"{place}/pid"]
+        command += [
+            "--data-root",
+            f"{place}/data",
+            "--exec-root",
+            f"{place}/exec",
+            "--pidfile",
+            f"{place}/pid",
+        ]
         with (place / "log").open("wb") as log:
             process = subprocess.Popen([*command, "--storage-driver", driver], stdout=log, stderr=log)
         try:
@@ -133,3 +177,20 @@ def root_file_system() -> bytes:
         link.type, link.linkname = tarfile.SYMTYPE, "usr/bin"
         tar.addfile(link)
     return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    try:
+        with engine(tmp_path_factory.mktemp("engine")) as found:
+            yield found
+    except LookupError as error:
+        pytest.skip(str(error))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def back_end(address: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DockerBackend]:
+    state_dir: Path = tmp_path_factory.mktemp("docker")
+    made = DockerBackend(state_dir, image=IMAGE, base_url=address)
+    yield made
+    await made.close()

@@ -64,7 +64,8 @@ sweep() {{
 # Ends everything that was left, and tells what the limits of the container have counted.
 SETTLE = _COMMON + 'sweep; counters; answer "$oom $forks"\n'
 
-# Watches what no cgroup ends a command for; wakes the waiting script.
+# `wait` gives 137 for a killed child as for one that exits with 137; only `jobs` tells them apart, and only until
+# it has been waited for. Hence job control and the trap.
 _RUN = (
     _COMMON
     + """
@@ -72,7 +73,7 @@ how= over=
 receive() { local text; (($1)) && LC_ALL=C IFS= read -r -N "$1" -u 7 text; printf %s "$text" >"$2"; }
 tell() { local text; [ -f "$1" ] && LC_ALL=C IFS= read -r -N 300000 text <"$1"; printf %s "$text" >&9; }
 trap over=1 USR1
-trap 'LC_ALL=C jobs -l >"$d/jobs"; while read -r _ n w _; do [ "$n" = "$p" ] && how=$w; done <"$d/jobs"' CHLD
+look() { how=; while read -r _ n w _; do [ "$n" = "$p" ] && how=$w; done <"$d/jobs"; }
 rm -rf -- "$d"/* "$d"/.[!.]*
 @RECEIVE@
 counters; cpu0=$cpu
@@ -82,6 +83,8 @@ watch() {
     if ((oom > @OOM@ || forks > @FORKS@ || (@CPU@ > 0 && cpu - cpu0 > @CPU@))); then kill -USR1 $$; return; fi
   done
 }
+: >"$d/jobs"
+trap 'LC_ALL=C jobs -l >>"$d/jobs"' CHLD
 set -m
 watch 9>&- 7<&- &
 printf '\\1' >&9
@@ -97,6 +100,7 @@ printf '\\1' >&9
 p=$!
 while :; do
   wait "$p"; code=$?
+  look
   [ "$over" ] && break
   case $how in Stopped*|Running*) read -r -t 0.1 -u 8 ;; *) break ;; esac
 done

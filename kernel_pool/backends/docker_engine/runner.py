@@ -201,6 +201,7 @@ class Runner:
         if wanted == self._in_force:
             return
         what = f"the limits of kernel {self._name}"
+        self._in_force = (0, 0)  # cancelled or failed half-way, they are not known
         try:
             await self._engine.call(what, self._engine.bound, self._name, *wanted)
         except (Absent, Conflict) as error:

@@ -14,17 +14,17 @@ import posixpath
 import threading
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...errors import KernelError, SnapshotMissing
+from ...errors import KernelClosed, KernelError, SnapshotMissing
 from ...kernel import Snapshot, snapshot_digest
 from ..local.merge import canonical
 from ..local.tree import Difference, Entry, digest
 from . import archives, guest
-from .engine import Absent, Engine
+from .engine import Absent, Conflict, Engine
 from .maker import Maker
 
 BASES, STATES = "rollout-fork/base", "rollout-fork/state"
@@ -138,6 +138,27 @@ class States:
         origin, _config = self.origin(snapshot)
         with self._maker.borrowed(origin.image, run=False) as name:
             yield name, origin
+
+    @contextmanager
+    def at_rest(self, container: str) -> Iterator[None]:
+        """Hold a container still: nothing that a command may have hidden in it can act while it is read."""
+        api, what = self._engine.api, f"holding {container} still"
+        pausable = (
+            self._engine.info.get("CgroupDriver") != "none"
+        )  # a rootless engine on cgroup v1 has no freezer
+        if pausable:
+            self._gone_is_closed(what, api.pause, container)
+        try:
+            yield
+        finally:
+            if pausable:
+                self._gone_is_closed(what, api.unpause, container)
+
+    def _gone_is_closed(self, what: str, work: Callable[[str], object], container: str) -> None:
+        try:
+            self._engine.blocking(what, work, container)
+        except (Absent, Conflict) as error:
+            raise KernelClosed(f"kernel {container} is gone: {error}") from error
 
     def has(self, base: str, layers: tuple[str, ...]) -> bool:
         """Whether the state is here."""
