@@ -104,7 +104,8 @@ class DockerBackend:
             "commands are root in their container and can replace the programs of its image, those that verify as well",
             "cpu_s is watched from inside: a command that stops its watch is ended by wall_s",
             "a short command may pass disk_mb until the next one is looked at",
-            "processes are bounded to 16 at the least; extended attributes, hard links and sockets are no part of a state",
+            "processes are bounded to 16 at the least",
+            "extended attributes, hard links, sockets and files named .wh.* are no part of a state",
             "read-only mounts are copies in volumes of the engine",
             "images need bash and coreutils",
         ]

@@ -109,6 +109,7 @@ class Origin:
     layers: int  #: of that image
     difference: Difference
     mounts: tuple[str, ...] = ()  #: targets, without slashes around
+    plain: bool = True  #: an image of the container as it is would be the state and nothing else
     made: set[str] = field(default_factory=set)  #: paths that only starting the container made
 
 
@@ -177,11 +178,8 @@ class States:
     def changes(self, container: str) -> dict[str, int]:
         """Paths that differ from the container's image, without leading slash -> kind of change."""
         told = self._engine.blocking(f"changes in {container}", self._engine.api.diff, container)
-        return {
-            change["Path"].strip("/"): int(change["Kind"])
-            for change in told or []
-            if not _at_or_below(change["Path"].strip("/"), _NO_STATE)
-        }
+        paths = {change["Path"].strip("/"): int(change["Kind"]) for change in told or []}
+        return {path: kind for path, kind in paths.items() if not _at_or_below(path, _NO_STATE)}
 
     def difference(self, container: str, origin: Origin, base: BaseView) -> Difference:
         """The canonical difference of a container at rest from its base."""
@@ -190,6 +188,9 @@ class States:
             for path, kind in self.changes(container).items()
             if not _at_or_below(path, origin.mounts)
         }
+        for path in [path for path in changes if _looks_deleting(path)]:
+            origin.plain = False
+            del changes[path]
         if not changes:
             return origin.difference
         upper, opaque = self._read(container, changes, origin.mounts)
@@ -206,7 +207,10 @@ class States:
         upper: Difference = {}
         for path in _fetched_whole(changes):
             upper |= archives.subtree(
-                self._engine, container, path, lambda place: _at_or_below(place, (*_NO_STATE, *mounts))
+                self._engine,
+                container,
+                path,
+                lambda place: _at_or_below(place, (*_NO_STATE, *mounts)) or _looks_deleting(place),
             )
         for path in sorted(changes.keys() - upper.keys()):
             entry = archives.entry(self._engine, container, path)
@@ -224,7 +228,7 @@ class States:
         layers = (digest(difference),)
         if self.has(origin.base, layers):
             return layers
-        if origin.mounts or origin.layers >= MAX_LAYERS:
+        if origin.mounts or not origin.plain or origin.layers >= MAX_LAYERS:
             self._flatten(container, origin, difference, layers)
         else:
             self.commit(container, STATES, _name(origin.base, layers), {ENTRIES: _packed(difference)})
@@ -280,6 +284,11 @@ def _fetched_whole(changes: dict[str, int]) -> list[str]:
 def _above(path: str) -> Iterator[str]:
     while path := posixpath.dirname(path):
         yield path
+
+
+def _looks_deleting(path: str) -> bool:
+    """A file `.wh.x` would, in a layer, delete the `x` below it: it cannot be kept, and must not be committed."""
+    return f"/{path}".find(f"/{archives.WHITEOUT}") >= 0
 
 
 def _name(base: str, layers: tuple[str, ...]) -> str:
