@@ -60,15 +60,20 @@ class BaseView:
         """What lies at a path."""
         with self._lock:
             if path not in self._known:
-                above = posixpath.dirname(path)
-                parent = self.find(above)
-                if parent is None or parent.kind != "dir" or self._is_whole(above):
-                    self._known[path] = None
-                elif path == self._workdir:
-                    self._load(path)
-                else:
-                    self._known[path] = archives.entry(self._engine, self.container, path)
+                self._learn(path)
             return self._known[path]
+
+    def _learn(self, path: str) -> None:
+        above = posixpath.dirname(path)
+        parent = self.find(above)
+        if path in self._known:
+            return  # it came with its directory
+        if parent is None or parent.kind != "dir" or self._is_whole(above):
+            self._known[path] = None
+        elif path == self._workdir:
+            self._load(path)
+        else:
+            self._known[path] = archives.entry(self._engine, self.container, path)
 
     def names(self, path: str) -> list[str]:
         """What a directory holds."""
