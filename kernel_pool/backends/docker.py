@@ -185,11 +185,16 @@ class DockerBackend:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        await asyncio.gather(*(kernel.close() for kernel in list(self._kernels.values())))
-        for view in self._views.values():
-            await self._call(self._maker.remove, view.container)
-        await self._call(self._volumes.remove)
-        await self._engine.close()
+        closing = [kernel.close() for kernel in list(self._kernels.values())]
+        closing += [self._call(self._maker.remove, view.container) for view in self._views.values()]
+        ended = await asyncio.gather(*closing, return_exceptions=True)
+        try:
+            await self._call(self._volumes.remove)
+        finally:
+            await self._engine.close()
+        for error in ended:
+            if isinstance(error, BaseException):
+                raise error  # what is left is found by its labels, when an engine answers again
 
     async def _open(self) -> None:
         """Clean up after dead processes, once."""

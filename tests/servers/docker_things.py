@@ -99,6 +99,6 @@ def members(archive: Path) -> dict[str, tuple[object, ...]]:
     return found
 
 
-def lines_of(lines: list[dict[str, Any]]) -> bytes:
+def lines_of(documents: list[dict[str, Any]]) -> list[bytes]:
     """An answer that is a stream of JSON documents."""
-    return b"".join(json.dumps(line).encode() + b"\r\n" for line in lines)
+    return [json.dumps(document).encode() + b"\r\n" for document in documents]

@@ -55,10 +55,18 @@ async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
 
 
 def answer(status: int, content: object, headers: dict[str, str] | None = None) -> bytes:
-    """A whole response: bytes as they are, None as nothing, anything else as JSON."""
-    body = content if isinstance(content, bytes) else b"" if content is None else json.dumps(content).encode()
+    """A whole response: bytes as they are, a list of bytes in chunks, None as nothing, anything else as JSON."""
+    chunked = isinstance(content, list) and bool(content) and isinstance(content[0], bytes)
+    if chunked:
+        assert isinstance(content, list)
+        body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in [*content, b""])
+    elif isinstance(content, bytes):
+        body = content
+    else:
+        body = b"" if content is None else json.dumps(content).encode()
     kind = "application/octet-stream" if isinstance(content, bytes) else "application/json"
-    lines = [f"HTTP/1.1 {status} Told", f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
+    length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}"
+    lines = [f"HTTP/1.1 {status} Told", f"Content-Type: {kind}", length]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
 

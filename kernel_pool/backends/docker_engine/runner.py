@@ -124,8 +124,13 @@ class Runner:
         if by_itself and not heard.flooded and (never_began or _answer(heard) is not None):
             await exchange.close()
             return None
+        what = f"kernel {self._name}"
+        lost = False
         try:
-            await self._engine.call(f"kernel {self._name}", self._engine.api.kill, self._name, "SIGUSR1")
+            if by_itself and not heard.flooded:  # the stream ended: with the command, or with the connection
+                told = await self._engine.call(what, self._engine.api.exec_inspect, exchange.exec_id)
+                lost = bool(told["Running"])
+            await self._engine.call(what, self._engine.api.kill, self._name, "SIGUSR1")
             await exchange.wait(_END_S)
         except (Absent, Conflict):
             return None  # the container has ended, and everything in it
@@ -137,6 +142,8 @@ class Runner:
         counts = answer.split()
         if len(counts) != 2 or not all(count.isdigit() for count in counts):
             raise KernelError(f"kernel {self._name} counts {answer[:100]!r}: its programs were tampered with")
+        if lost:
+            raise KernelError(f"{what}: the connection of a command was lost; the command has been ended")
         return int(counts[0]), int(counts[1])
 
     async def _result(
