@@ -163,7 +163,8 @@ def _base(path: Path, toml: TomlFile, any_image: bool) -> tuple[BaseSpec, list[s
     steps: list[CopyIn | RunStep] = made.steps
     if (build := table.seconds("build_timeout_sec")) is not None:
         steps = [replace(s, limits=s.limits.with_wall(build)) if isinstance(s, RunStep) else s for s in steps]
-    return BaseSpec(made.image, workdir or made.workdir, env, tuple(steps)), made.notes
+    own = dockerfile if dockerfile.is_file() else None
+    return BaseSpec(made.image, workdir or made.workdir, env, tuple(steps), own), made.notes
 
 
 def _image(table: TomlTable, made: Environment, has_dockerfile: bool, any_image: bool) -> None:

@@ -61,7 +61,11 @@ class DockerBackend:
     @classmethod
     def reap(cls, base_url: str | None = None) -> int:
         """Remove containers and volumes of dead processes of this machine; how many containers. Blocks."""
-        return reap(Engine(base_url))
+        engine = Engine(base_url)
+        try:
+            return reap(engine)
+        finally:
+            engine.close()
 
     @property
     def name(self) -> str:
@@ -185,13 +189,14 @@ class DockerBackend:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        closing = [kernel.close() for kernel in list(self._kernels.values())]
-        closing += [self._call(self._maker.remove, view.container) for view in self._views.values()]
-        ended = await asyncio.gather(*closing, return_exceptions=True)
+        kernels = list(self._kernels.values())
+        ended = await asyncio.gather(*(kernel.close() for kernel in kernels), return_exceptions=True)
         try:
-            await self._call(self._volumes.remove)
+            await self._engine.settle()  # whoever was making a container has made it
+            await asyncio.to_thread(self._maker.remove_all)
+            await asyncio.to_thread(self._volumes.remove)
         finally:
-            await self._engine.close()
+            self._engine.close()
         for error in ended:
             if isinstance(error, BaseException):
                 raise error  # what is left is found by its labels, when an engine answers again

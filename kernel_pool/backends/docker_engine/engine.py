@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from ...errors import BackendUnavailable, KernelError
+from ...errors import BackendUnavailable, KernelClosed, KernelError
 
 T = TypeVar("T")
 
@@ -112,14 +112,21 @@ class Engine:
         limits = {"Memory": memory_bytes, "MemorySwap": memory_bytes, "PidsLimit": processes}
         self.api._result(self.api._post_json(self.api._url("/containers/{0}/update", container), data=limits))
 
-    async def close(self) -> None:
-        """Let go of the connection; calls under way are waited for."""
+    async def settle(self) -> None:
+        """Wait for the calls and streams under way; there are no more after them."""
         await asyncio.to_thread(self._calls.shutdown, wait=True)
         await asyncio.to_thread(self._streams.shutdown, wait=True)
+
+    def close(self) -> None:
+        """Let go of the connection."""
         self.api.close()
 
     async def _in(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(pool, work)
+        try:
+            doing = asyncio.get_running_loop().run_in_executor(pool, work)
+        except RuntimeError as error:  # the pool takes no more work
+            raise KernelClosed("the docker back-end is closed") from error
+        return await doing
 
 
 class Connection:

@@ -16,6 +16,7 @@ from .engine import Absent, Conflict, Engine
 from .runner import bounds
 
 OWNER, BOOT, KERNEL = "rollout-fork.owner", "rollout-fork.boot", "rollout-fork.kernel"
+_INSTANCE = "rollout-fork.instance"  # one back-end of the owner
 
 #: What is left to root inside a container: to work on files of any owner (package managers, tasks that test
 #: permissions), to become a lesser user (`su`, apt's own user) and to end what such a user started.
@@ -35,7 +36,8 @@ class Maker:
     """Makes containers of one back-end instance. Every method blocks."""
 
     def __init__(self, engine: Engine, network: Network, runtime: str | None) -> None:
-        self.labels = owner_labels()
+        self._instance = uuid.uuid4().hex
+        self.labels = {**owner_labels(), _INSTANCE: self._instance}
         self._engine = engine
         self._network = network
         self._runtime = runtime
@@ -115,6 +117,13 @@ class Maker:
             self._engine.blocking(
                 f"removing {name}", self._engine.api.remove_container, name, force=True, v=True
             )
+
+    def remove_all(self) -> None:
+        """End and delete every container of this instance, also one that was being made just now."""
+        ours = {"label": f"{_INSTANCE}={self._instance}"}
+        what = "the kernels of this process"
+        for container in self._engine.blocking(what, self._engine.api.containers, all=True, filters=ours):
+            self.remove(container["Id"])
 
     @contextmanager
     def borrowed(
