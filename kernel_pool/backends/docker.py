@@ -266,14 +266,13 @@ class DockerBackend:
         if spec.dockerfile is not None:
             image = await self._call(bases.build, self._engine, spec.dockerfile, self._maker.labels)
             steps = ()
+        env = {**await self._call(bases.usual_env, self._engine, image), **spec.env}
 
         async def freeze(kernel: DockerKernel) -> Snapshot:
             await self._call(self._states.commit, kernel.id, BASES, key, {})
             return Snapshot(self.name, key)
 
-        kernel = await self._start(
-            image, Setting(spec.workdir, ""), Limits(), env=dict(spec.env), freeze=freeze
-        )
+        kernel = await self._start(image, Setting(spec.workdir, ""), Limits(), env=env, freeze=freeze)
         try:
             for step in steps:
                 if isinstance(step, CopyIn):

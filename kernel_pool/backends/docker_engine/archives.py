@@ -81,12 +81,18 @@ def entry(engine: Engine, container: str, path: str) -> Entry | None:
 
 
 def subtree(
-    engine: Engine, container: str, path: str, skip: Callable[[str], bool] = lambda _path: False
+    engine: Engine,
+    container: str,
+    path: str,
+    skip: Callable[[str], bool] = lambda _path: False,
+    most: int | None = None,
 ) -> Difference:
-    """Entries at a path and below it. Blocks."""
+    """Entries at a path and below it; with `most`, as many as come in that many bytes of content. Blocks."""
     found: Difference = {}
     linked: dict[str, str] = {}
     for place, item, content in members(engine, container, path):
+        if most is not None and (most := most - item.size) < 0:
+            break
         if skip(place):
             continue
         if item.islnk():

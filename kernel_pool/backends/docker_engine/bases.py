@@ -9,12 +9,13 @@ from typing import Any
 from ...errors import KernelError
 from ...kernel import BaseSpec, CopyIn
 from ..bases import base_key
+from ..local.machine import BASE_ENV
 from ..local.tree import HashCache, digest, scan
 from . import archives, guest
 from .engine import Absent, Engine
 from .exchange import carry_out
 
-FORMAT = 1  # part of every base's key
+FORMAT = 2  # part of every base's key
 _TOLD = 4000  # characters of a failing step's output
 
 
@@ -37,7 +38,7 @@ def ensure_image(engine: Engine, name: str) -> str:
 
 def key(spec: BaseSpec, source: str) -> str:
     """The digest of everything a base is made from; `source` is an image's id or a build context's digest."""
-    return base_key(spec, FORMAT, "docker", source)
+    return base_key(spec, FORMAT, "docker", source, BASE_ENV)
 
 
 def context_digest(dockerfile: Path) -> str:
@@ -101,6 +102,16 @@ def _repository_and_tag(name: str) -> tuple[str, str | None]:
     """A name without a tag would pull every tag there is."""
     last = name.rpartition("/")[2]
     return (name, None) if ":" in last or "@" in last else (name, "latest")
+
+
+def usual_env(engine: Engine, image: str) -> dict[str, str]:
+    """Variables that kernels of every back-end have, as far as the image does not set them. Blocks.
+
+    They keep programs from leaving caches behind, which would be part of every state.
+    """
+    config = engine.blocking(f"image {image}", engine.api.inspect_image, image)["Config"] or {}
+    own = {variable.partition("=")[0] for variable in config.get("Env") or []}
+    return {name: value for name, value in BASE_ENV.items() if name not in {*own, "PATH", "HOME"}}
 
 
 def settings(config: dict[str, Any]) -> tuple[str, dict[str, str]]:

@@ -41,7 +41,8 @@ _ENGINES_OWN = (
     "sys",
 )
 _NO_STATE = (*_ENGINES_OWN, guest.PRIVATE.strip("/"))
-_MANY = 16  # this many changed files of one directory are fetched with it, in one go
+_MANY = 4  # changes in one directory from which on it is fetched as a whole
+_QUICKLY = 32 << 20  # bytes of content that are fetched for some of them
 _ADDED, _DELETED = 1, 2  # in the engine's list of changes
 
 
@@ -53,7 +54,8 @@ class BaseView:
         self.container = container
         self._workdir = workdir.strip("/")
         self._known: dict[str, Entry | None] = {"": Entry("dir", 0o755)}
-        self._whole: dict[str, set[str]] = {}  # directories all of whose content is known
+        self._whole: set[str] = set()  # directories all of whose content is known
+        self._begun: set[str] = set()  # directories some of whose content was fetched at once
         self._lock = threading.RLock()
 
     def find(self, path: str) -> Entry | None:
@@ -95,10 +97,23 @@ class BaseView:
         found = self.find(path)
         return found is not None and found.identity() == entry.identity()
 
+    def expect(self, path: str) -> None:
+        """Much below this directory will be asked for: fetch what comes quickly."""
+        with self._lock:
+            found = self.find(path)
+            if (
+                found is not None
+                and found.kind == "dir"
+                and not self._is_whole(path)
+                and path not in self._begun
+            ):
+                self._begun.add(path)
+                self._known |= archives.subtree(self._engine, self.container, path, most=_QUICKLY)
+
     def _load(self, path: str) -> None:
         self._known[path] = None
         self._known |= archives.subtree(self._engine, self.container, path)
-        self._whole[path] = set()
+        self._whole.add(path)
 
     def _is_whole(self, path: str) -> bool:
         return any(path == whole or path.startswith(f"{whole}/") for whole in self._whole)
@@ -199,6 +214,8 @@ class States:
         if not changes:
             return origin.difference
         upper, opaque = self._read(container, changes, origin.mounts)
+        for path in _busy(changes):
+            base.expect(path)
         found = canonical(origin.difference, upper, opaque, base)
         for path in sorted(origin.made, reverse=True):  # directories only there to mount something
             if path in found and not any(other.startswith(f"{path}/") for other in found):
@@ -210,13 +227,17 @@ class States:
     ) -> tuple[Difference, set[str]]:
         """What the changed paths hold now, and which of them are directories deleted and made again."""
         upper: Difference = {}
-        for path in _fetched_whole(changes):
-            upper |= archives.subtree(
-                self._engine,
-                container,
-                path,
-                lambda place: _at_or_below(place, (*_NO_STATE, *mounts)) or _looks_deleting(place),
+
+        def no_state(place: str) -> bool:
+            return _at_or_below(place, (*_NO_STATE, *mounts)) or _looks_deleting(place)
+
+        for path in _whole(changes):
+            upper |= archives.subtree(self._engine, container, path, no_state)
+        for path in _busy({path: kind for path, kind in changes.items() if path not in upper}):
+            found = archives.subtree(
+                self._engine, container, path, lambda place: place not in changes, _QUICKLY
             )
+            upper |= found
         for path in sorted(changes.keys() - upper.keys()):
             entry = archives.entry(self._engine, container, path)
             if entry is not None:
@@ -273,16 +294,22 @@ class States:
         return found
 
 
-def _fetched_whole(changes: dict[str, int]) -> list[str]:
-    """Paths that are read with all that is below them, in one go.
-
-    New and remade directories, directories in which much has changed, and directories of names that are no
-    UTF-8: the engine's list of changes has lost those.
+def _whole(changes: dict[str, int]) -> list[str]:
+    """Paths that are read with all that is below them: new and remade directories, and directories with names
+    that are no UTF-8, which the engine's list of changes has lost.
     """
-    counts = Counter(posixpath.dirname(path) for path in changes)
-    chosen = {path for path, kind in changes.items() if kind == _ADDED or (kind == _DELETED and counts[path])}
-    chosen |= {path for path, count in counts.items() if count >= _MANY and path}
+    holding = {posixpath.dirname(path) for path in changes}
+    chosen = {
+        path for path, kind in changes.items() if kind == _ADDED or (kind == _DELETED and path in holding)
+    }
     chosen |= {posixpath.dirname(path) for path in changes if "\ufffd" in path} - {""}
+    return [path for path in sorted(chosen) if not any(above in chosen for above in _above(path))]
+
+
+def _busy(changes: dict[str, int]) -> list[str]:
+    """Directories in which several files changed: one request for each is cheaper than one for each file."""
+    counts = Counter(posixpath.dirname(path) for path in changes)
+    chosen = {path for path, count in counts.items() if count >= _MANY and path}
     return [path for path in sorted(chosen) if not any(above in chosen for above in _above(path))]
 
 
