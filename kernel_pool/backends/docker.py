@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import KernelClosed, KernelError, KernelStartFailed, SnapshotMissing
+from ..errors import BackendUnavailable, KernelClosed, KernelError, KernelStartFailed, SnapshotMissing
 from ..kernel import BaseSpec, Capabilities, CopyIn, Limits, Network, ReadOnlyMount, RunStep, Snapshot
 from .bases import locked
 from .docker_engine import archives, bases
@@ -46,6 +46,12 @@ class DockerBackend:
         runtime: str | None = None,
     ) -> None:
         self._engine = Engine(base_url)
+        if runtime is not None and runtime not in self._engine.info.get("Runtimes", {runtime: {}}):
+            known = ", ".join(sorted(self._engine.info["Runtimes"]))
+            self._engine.close()
+            raise BackendUnavailable(
+                f"the engine at {self._engine.address} has no runtime {runtime!r}; it has {known}"
+            )
         self._image = image
         self._network: Network = network
         self._runtime = runtime

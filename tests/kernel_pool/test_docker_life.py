@@ -76,6 +76,11 @@ async def test_docker_host_is_where_the_engine_is_looked_for(
     await made.close()
 
 
+async def test_a_runtime_that_the_engine_does_not_have_is_refused(tmp_path: Path, address: str) -> None:
+    with pytest.raises(BackendUnavailable, match=r"no runtime 'absent'; it has .*runc"):
+        DockerBackend(tmp_path, base_url=address, runtime="absent")
+
+
 async def test_an_image_that_is_nowhere_is_named_with_the_mend(other: DockerBackend, address: str) -> None:
     before = set(_of_this_process(address))
     with pytest.raises(KernelError, match=r"(?s)image no/such-image:7 .*docker pull no/such-image:7"):
