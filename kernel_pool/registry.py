@@ -46,6 +46,7 @@ class Registry(Generic[T]):
 BACKENDS: Registry[type[Backend]] = Registry(
     "back-end",
     {
+        "docker": "kernel_pool.backends.docker:DockerBackend",
         "e2b": "kernel_pool.backends.e2b_cloud:E2BBackend",
         "local": "kernel_pool.backends.local:LocalBackend",
         "subprocess": "kernel_pool.backends.subprocess:SubprocessBackend",

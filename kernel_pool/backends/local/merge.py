@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Protocol
 
-from .tree import Below, Difference, Entry
+from .tree import Difference, Entry
 
 
-def canonical(parent: Difference, upper: Difference, opaque: set[str], base: Below) -> Difference:
+class Base(Protocol):
+    """What a difference lies on (`tree.Below` is one)."""
+
+    def find(self, path: str, /) -> object | None:
+        """Something unless there is nothing at `path`."""
+        ...
+
+    def names(self, path: str, /) -> Iterable[str]:
+        """What a directory holds."""
+        ...
+
+    def same(self, path: str, entry: Entry, /) -> bool:
+        """Whether `entry` is what lies at `path` already."""
+        ...
+
+
+def canonical(parent: Difference, upper: Difference, opaque: set[str], base: Base) -> Difference:
     """The state `base + parent + upper` as one difference from `base`.
 
     `opaque` are the directories of `upper` that hide what lies below them. `base` must not hold entries of
@@ -35,7 +53,7 @@ def _laid_over(parent: Difference, upper: Difference, opaque: set[str]) -> tuple
     return merged, hiding
 
 
-def _without_opaque(merged: Difference, hiding: set[str], base: Below) -> Difference:
+def _without_opaque(merged: Difference, hiding: set[str], base: Base) -> Difference:
     """The same with every hidden name of the base deleted one by one."""
     explicit = dict(merged)
     todo = sorted(hiding)
@@ -66,7 +84,7 @@ def _hard_links_named(difference: Difference) -> Difference:
     return named
 
 
-def _pruned(difference: Difference, base: Below) -> Difference:
+def _pruned(difference: Difference, base: Base) -> Difference:
     """Without what the base already has. Children go before their directories, which may then be superfluous."""
     kept: Difference = {}
     needed: set[str] = set()
