@@ -18,7 +18,7 @@ from .docker_engine import archives, bases
 from .docker_engine.container import DockerKernel, Setting
 from .docker_engine.engine import Absent, Engine, to_its_end
 from .docker_engine.maker import Maker
-from .docker_engine.reaper import reap
+from .docker_engine.reaper import prune, reap
 from .docker_engine.states import BASES, BaseView, Origin, States
 from .docker_engine.volumes import Volumes
 from .local.store import default_state_dir
@@ -63,15 +63,6 @@ class DockerBackend:
         self._kernels: dict[str, DockerKernel] = {}
         self._opening: asyncio.Future[int] | None = None
         self._closing: asyncio.Task[None] | None = None
-
-    @classmethod
-    def reap(cls, base_url: str | None = None) -> int:
-        """Remove containers and volumes of dead processes of this machine; how many containers. Blocks."""
-        engine = Engine(base_url)
-        try:
-            return reap(engine)
-        finally:
-            engine.close()
 
     @property
     def name(self) -> str:
@@ -125,8 +116,12 @@ class DockerBackend:
             network=self._network,
             enforces=enforces,
             notes=tuple(notes),
-            images=True,
+            images="built",
         )
+
+    async def check(self) -> None:
+        """See `Backend.check`. That there is an engine is known since this object was made."""
+        await self._open()
 
     async def prepare(self, spec: BaseSpec) -> Snapshot:
         """See `Backend.prepare`."""
@@ -187,6 +182,12 @@ class DockerBackend:
         finally:
             await kernel.close()
         return Snapshot(self.name, unpacked.base, unpacked.layers, env)
+
+    async def reap(self) -> int:
+        """See `Backend.reap`. Also removes images of states and bases that are older than `reaper.UNUSED_S`."""
+        await self._open()
+        await self._call(prune, self._engine)
+        return await self._call(reap, self._engine)
 
     async def close(self) -> None:
         """See `Backend.close`."""

@@ -41,7 +41,11 @@ async def back_end(
     await made.close()
 
 
-@pytest.mark.parametrize("behaviour", names())
+#: what the loopback engine does not measure; the real one is held to it in test_docker.py
+UNMEASURED = {"cpu_time_is_bounded", "disk_space_is_bounded"}
+
+
+@pytest.mark.parametrize("behaviour", sorted(set(names()) - UNMEASURED))
 async def test_the_contract_holds_against_the_loopback_engine(
     back_end: DockerBackend, behaviour: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,7 @@ async def test_deep_chains_are_flattened_and_keep_every_state(
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("LONG_TESTS" not in os.environ, reason="takes more than a minute: set LONG_TESTS")
 async def test_a_chain_of_150_forks_keeps_every_state(
     back_end: DockerBackend, tmp_path: Path, address: str
 ) -> None:

@@ -110,7 +110,7 @@ def test_an_unknown_back_end_or_option_is_named_with_what_there_is() -> None:
         backend("locl")
     with pytest.raises(UnsupportedFeature, match="its options are state_dir, allow_unsandboxed"):
         backend("subprocess", colour="red")
-    assert BACKENDS.names() == ["docker", "local", "subprocess"]
+    assert BACKENDS.names() == ["docker", "e2b", "local", "subprocess"]
 
 
 def test_a_registry_finds_what_users_register() -> None:

@@ -1,13 +1,16 @@
-"""Containers and volumes whose process is gone."""
+"""Containers and volumes whose process is gone, and images that have grown old."""
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import Any
 
 from ...journal import alive
 from .engine import Absent, Conflict, Engine
 from .maker import BOOT, OWNER
+
+UNUSED_S = 30 * 24 * 3600.0  #: images of states and bases are removed this long after they were made
 
 
 def reap(engine: Engine) -> int:
@@ -26,6 +29,18 @@ def reap(engine: Engine) -> int:
         if _left_behind(volume.get("Labels") or {}):
             with suppress(Absent, Conflict):
                 engine.blocking("a volume left behind", api.remove_volume, volume["Name"], force=True)
+    return removed
+
+
+def prune(engine: Engine, older_than_s: float = UNUSED_S) -> int:
+    """Remove our images that are older than that and in no container; how many. They are made again on demand."""
+    api, removed = engine.api, 0
+    for image in engine.blocking("old images", api.images, filters={"label": OWNER}):
+        if float(image.get("Created") or 0) < time.time() - older_than_s:
+            for name in image.get("RepoTags") or [image["Id"]]:
+                with suppress(Absent, Conflict):
+                    engine.blocking("an old image", api.remove_image, name)
+                    removed += 1
     return removed
 
 
