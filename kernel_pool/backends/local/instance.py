@@ -32,8 +32,10 @@ class Instance:
         self.path = store.root / "instances" / self.name
         self.path.mkdir()
         store.own(self.path, 0o755)
-        self._lock = os.open(self.path / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        new = self.path / "lock.new"
+        self._lock = os.open(new, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        new.rename(self.path / "lock")  # held from the moment that anybody can see it
         for name in ("k", "root", "tmp"):
             (self.path / name).mkdir()
             store.own(self.path / name, 0o755)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 _MIB = 1024 * 1024
+_ROUNDS = 20  # whoever is found later has a parent that is bound: a command may fork without end
 
 
 Amounts = tuple[tuple[int, int], ...]
@@ -78,10 +79,12 @@ def bind(child: int, values: Amounts) -> None:
     """
     fresh = {child}
     bound: set[int] = set()
-    while fresh:
+    for _ in range(_ROUNDS):
         for pid in fresh:
             for what, amount in values:
                 with contextlib.suppress(ProcessLookupError):
                     resource.prlimit(pid, what, (amount, amount))
         bound |= fresh
         fresh = {int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"} - bound
+        if not fresh:
+            return
