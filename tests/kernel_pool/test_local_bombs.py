@@ -20,7 +20,9 @@ from kernel_pool.backends.local import LocalBackend
 from kernel_pool.backends.local.cgroups import tier
 from kernel_pool.backends.local.handle import LocalKernel
 
-TIGHT = Limits(wall_s=20.0, cpu_s=10.0, memory_mb=100, processes=40, disk_mb=30, output_bytes=1_000_000)
+TIGHT = Limits(
+    wall_s=20.0, cpu_s=10.0, memory_mb=100, processes=40, disk_mb=30, output_bytes=1_000_000, file_mb=2000
+)
 
 Started = tuple[LocalBackend, Snapshot, LocalKernel]
 
@@ -49,38 +51,38 @@ BOMBS: dict[str, tuple[str | list[str], str]] = {
     "threads without end": (
         python(
             "import threading, time\nwhile True:\n try: threading.Thread(target=time.sleep, args=(9,)).start()\n"
-            " except RuntimeError: time.sleep(9)"
+            " except RuntimeError: time.sleep(60)"
         ),
         "pids",
     ),
     "one process that eats memory": (python("x = []\nwhile True: x.append(b'x' * (1 << 20))"), "oom"),
     "several that eat together": (
-        "for i in 1 2 3 4; do python3 -I -S -c 'import time; x = b\"x\" * (40 << 20); time.sleep(9)' & done; wait",
+        "for i in 1 2 3 4; do python3 -I -S -c 'import time; x = b\"x\" * (40 << 20); time.sleep(60)' & done; wait",
         "oom",
     ),
     "memory in a file without a name": (
         python(
-            "import os, time\nfd = os.memfd_create('x')\nfor _ in range(300): os.write(fd, b'x' * (1 << 20))\ntime.sleep(9)"
+            "import os, time\nfd = os.memfd_create('x')\nfor _ in range(300): os.write(fd, b'x' * (1 << 20))\ntime.sleep(60)"
         ),
         "oom",
     ),
     "memory in /dev/shm": (
-        "python3 -I -S -c 'import time; x = b\"x\" * (60 << 20); time.sleep(9)' & head -c 60M /dev/zero > /dev/shm/x; wait",
+        "python3 -I -S -c 'import time; x = b\"x\" * (60 << 20); time.sleep(60)' & head -c 60M /dev/zero > /dev/shm/x; wait",
         "oom",
     ),
-    "many files": ("for i in $(seq 100); do head -c 1M /dev/zero > f$i; done; sleep 9", "disk"),
+    "many files": ("for i in $(seq 100); do head -c 1M /dev/zero > f$i; done; sleep 60", "disk"),
     "many files in a directory that is closed": (
-        "mkdir d; for i in $(seq 100); do head -c 1M /dev/zero > d/f$i; done; chmod 0 d; sleep 9",
+        "mkdir d; for i in $(seq 100); do head -c 1M /dev/zero > d/f$i; done; chmod 0 d; sleep 60",
         "disk",
     ),
     "empty files without end": (
-        python("import time\nfor i in range(20000): open(f'f{i}', 'w').close()\ntime.sleep(9)"),
+        python("import time\nfor i in range(20000): open(f'f{i}', 'w').close()\ntime.sleep(60)"),
         "disk",
     ),
     "a deleted file that is still open": (
         python(
             "import os, time\nf = open('x', 'wb'); os.unlink('x')\n"
-            "for _ in range(100): f.write(os.urandom(1 << 20)); f.flush()\ntime.sleep(9)"
+            "for _ in range(100): f.write(os.urandom(1 << 20)); f.flush()\ntime.sleep(60)"
         ),
         "disk",
     ),
@@ -102,7 +104,7 @@ async def test_a_bomb_ends_by_its_name_and_leaves_the_kernel_usable(started: Sta
     limits = replace(TIGHT, cpu_s=0.5) if name == "cpu" else TIGHT
     result = await live.run(command, limits=limits)
     assert (result.ended, result.exit_code) == (name, None), result
-    assert result.wall_s < 8.0
+    assert result.wall_s < 15.0
     assert await shell(live, "echo still here; ls /proc | grep -c '^[0-9]'") == "still here\n4\n"
 
 

@@ -24,7 +24,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICK = os.sysconf("SC_CLK_TCK")
 _FIRST_VICTIM = b"1000"
 _GROUPED_S, _WATCHED_S = 0.1, 0.025  #: seconds between two looks
-_SELDOM = 4  #: every so many looks, files in memory are summed up too
+_FEW, _SELDOM = 16, 4  #: with more processes than that, files in memory are summed up every so many looks
 _DISK_S = 0.1
 _SHARE = 10  #: time between two walks over the disk, as a multiple of what a walk takes
 _NOTICED = _MIB  #: bytes of the file system's free space that have to go before a walk is worth it
@@ -127,7 +127,7 @@ class Meter:
     def _memory_over(self, resident: dict[str, int]) -> bool:
         limit = self._limits["memory_mb"] * _MIB
         self._looks += 1
-        if self._looks % _SELDOM == 0:
+        if len(resident) < _FEW or self._looks % _SELDOM == 0:
             self._files_in_memory = _shared_memory() + _open_files()[1]
         if sum(resident.values()) + self._files_in_memory <= limit:
             return False
