@@ -27,6 +27,13 @@ Images = Literal["none", "named", "built"]
 OutputSink = Callable[[Literal["stdout", "stderr"], bytes], None]
 
 
+#: field of `Limits` -> the least that it can be
+_LEAST = {
+    **{"wall_s": 0.001, "cpu_s": 0.001, "memory_mb": 16, "processes": 2, "disk_mb": 1, "output_bytes": 1},
+    **{"file_mb": 1, "open_files": 16},
+}
+
+
 @dataclass(frozen=True)
 class Limits:
     """Bounds on one command. Each ends that command alone, under the name in brackets; the kernel goes on."""
@@ -39,6 +46,12 @@ class Limits:
     output_bytes: int = 8 * 1024 * 1024  #: stdout and stderr together ["output"]
     file_mb: int = 256  #: MiB of the largest file; a process that writes beyond it gets SIGXFSZ or EFBIG
     open_files: int = 1024  #: file descriptors a process may hold; beyond it gets EMFILE
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value < float("inf"):
+                raise ValueError(f"limit {name}: {value} is not possible; at least {least:g}, and finite")
 
     def with_wall(self, wall_s: float) -> Limits:
         """The same limits with another wall time (seconds)."""

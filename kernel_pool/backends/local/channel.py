@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, cast
 
-from ...errors import KernelClosed
+from ...errors import KernelClosed, KernelError
 from .inside import wire
 
 Take = Callable[[bytes, bytes], None]  #: called with (frame kind, payload) for all but the result
@@ -50,9 +50,13 @@ class Channel(asyncio.Protocol):
         assert self._answer is None or self._answer.done()
         if self._transport is None or self._transport.is_closing():
             raise KernelClosed(f"kernel {self._name} is closed")
+        try:
+            message = wire.message(wire.REQUEST, {**request, "blob": len(blob)})
+        except wire.WireError as error:
+            raise KernelError(f"kernel {self._name}: the request is too long: {error}") from error
         self._take = take
         self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(wire.message(wire.REQUEST, {**request, "blob": len(blob)}))
+        self._transport.write(message)
         if blob:
             self._transport.write(wire.blob(blob))
         return self._answer

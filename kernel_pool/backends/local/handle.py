@@ -77,6 +77,8 @@ class LocalKernel:
         }
         if not command:
             raise ValueError("an empty command")
+        if not all(isinstance(text, str) for text in (*(env or {}), *(env or {}).values(), cwd or "")):
+            raise TypeError("env has to map text to text, and cwd to be text")
         out, err = bytearray(), bytearray()
 
         def take(kind: bytes, payload: bytes) -> None:
@@ -118,7 +120,13 @@ class LocalKernel:
     async def snapshot(self) -> Snapshot:
         async with self._one_at_a_time:
             self._must_be_open()
-            return await self._freeze(self)
+            freezing = asyncio.ensure_future(self._freeze(self))
+            try:
+                return await asyncio.shield(freezing)
+            except asyncio.CancelledError:
+                # A thread cannot be stopped, and nothing may change under its hands.
+                await _ended(freezing)
+                raise
 
     async def healthy(self) -> bool:
         try:
@@ -134,8 +142,9 @@ class LocalKernel:
 
     async def _close(self) -> None:
         if self._channel is not None:
-            self._channel.abort()
-        await self._dispose()
+            self._channel.abort()  # ends a running command; a snapshot being taken is waited for
+        async with self._one_at_a_time:
+            await self._dispose()
 
     def _must_be_open(self) -> Channel:
         if self._closing is not None or self._channel is None or self._channel.closed:
@@ -163,6 +172,17 @@ class LocalKernel:
         if "error" in answer:
             raise KernelError(f"kernel {self._name}: {answer['error']}")
         return answer
+
+
+async def _ended(task: asyncio.Future[Any]) -> None:
+    """Wait for a task, however often we are cancelled meanwhile."""
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            continue
+    if not task.cancelled():
+        task.exception()  # seen
 
 
 async def _end(channel: Channel, pending: asyncio.Future[dict[str, Any]]) -> None:

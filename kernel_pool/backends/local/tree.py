@@ -140,14 +140,20 @@ def _open_even_if_closed(name: str, parent: int, flags: int) -> int:
     try:
         return os.open(name, flags, dir_fd=parent)
     except PermissionError:
-        info = os.stat(name, dir_fd=parent, follow_symlinks=False)
-        if not (stat.S_ISDIR(info.st_mode) or stat.S_ISREG(info.st_mode)):
-            raise
-        os.chmod(name, 0o700, dir_fd=parent)
+        # By the descriptor of the very thing: a name may mean something else a moment later.
+        place = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
         try:
-            return os.open(name, flags, dir_fd=parent)
+            mode = os.fstat(place).st_mode
+            if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+                raise
+            itself = Path(f"/proc/self/fd/{place}")
+            itself.chmod(0o700)
+            try:
+                return os.open(itself, flags & ~os.O_NOFOLLOW)
+            finally:
+                itself.chmod(stat.S_IMODE(mode))
         finally:
-            os.chmod(name, stat.S_IMODE(info.st_mode), dir_fd=parent)
+            os.close(place)
 
 
 def _entry(
@@ -242,6 +248,8 @@ class Below:
         mode = stat.S_IMODE(info.st_mode)
         if entry.kind == "dir":
             return stat.S_ISDIR(info.st_mode) and (mode, _xattrs(str(where))) == (entry.mode, entry.xattrs)
+        if entry.kind == "fifo":
+            return stat.S_ISFIFO(info.st_mode) and mode == entry.mode
         if entry.kind == "link":
             return stat.S_ISLNK(info.st_mode) and str(where.readlink()) == entry.content
         if entry.kind != "file" or not stat.S_ISREG(info.st_mode):

@@ -157,9 +157,9 @@ def _become(
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.chdir(job.cwd)
-        limits.apply(bounds)
         host.detach()
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # before that number is lowered
+        limits.apply(bounds)
         syscalls.set_dumpable(True)
     except Exception as error:  # noqa: BLE001 - a child must never go on as a second PID 1
         os.write(2, f"{job.argv[0]}: {error}\n".encode("utf-8", "surrogateescape"))

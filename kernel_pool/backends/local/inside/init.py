@@ -50,7 +50,11 @@ class Init:
                 answer = self._cannot_be_passed(request["op"], error)
             except OSError as error:  # out of memory, descriptors or processes: the host hears of it
                 answer = {"error": str(error)}
-            self._host.sendall(wire.message(wire.RESULT, answer))
+            try:
+                message = wire.message(wire.RESULT, answer)
+            except wire.WireError:
+                message = wire.message(wire.RESULT, {"refused": files.TOO_LARGE})
+            self._host.sendall(message)
 
     def _cannot_be_passed(self, operation: str, error: ValueError) -> dict[str, Any]:
         if operation != "run":

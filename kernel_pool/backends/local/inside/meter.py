@@ -5,7 +5,7 @@ over /proc are compared with the limits some forty times a second. CPU time and 
 """
 
 # Descriptors, mount targets and hot paths: pathlib has no words for them.
-# ruff: noqa: PTH116, PTH208
+# ruff: noqa: PTH101, PTH116, PTH208
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ _DISK_S = 0.1
 _SHARE = 10  #: time between two walks over the disk, as a multiple of what a walk takes
 _NOTICED = _MIB  #: bytes of the file system's free space that have to go before a walk is worth it
 _LEAST = 4096  #: bytes that any file counts, also an empty one
+_SLICE_S, _LAST_SLICE_S = (
+    0.02,
+    1.0,
+)  #: how long one look at the disk may take, and the one after a command's end
+_DEEPEST, _ENDLESS = 200, 1 << 60  #: directories inside one another, and what more of them count
 
 
 class Meter:
@@ -44,6 +49,9 @@ class Meter:
         self._disk_before = 0  # bytes at the end of the last command
         self._disk = 0
         self._room = self._left()  # when the disk was last measured
+        self._walking: Iterator[int] | None = None
+        self._walked = 0
+        self._walked_s = 0.0
         self._next_walk = 0.0
         self._counts = (0, 0) if group is None else group.counts()
         self._cpu_before = 0.0
@@ -82,7 +90,7 @@ class Meter:
         passed = self._events()
         if passed is None and (self._group is None or self._limits["cpu_s"] is not None):
             passed = self._sums()
-        if passed is None and time.monotonic() >= self._next_walk:
+        if passed is None and (self._walking is not None or time.monotonic() >= self._next_walk):
             passed = self._disk_over(_NOTICED)
         return passed
 
@@ -93,7 +101,8 @@ class Meter:
             passed = "cpu"
         if passed is None:
             much = self._limits["disk_mb"] * _MIB // 8
-            passed = self._disk_over(_NOTICED if time.monotonic() >= self._next_walk else max(_NOTICED, much))
+            now_due = time.monotonic() >= self._next_walk
+            passed = self._disk_over(_NOTICED if now_due else max(_NOTICED, much), _LAST_SLICE_S)
         return passed
 
     def _events(self) -> str | None:
@@ -140,17 +149,31 @@ class Meter:
         info = os.fstatvfs(self._upper)
         return info.f_bfree * info.f_frsize + info.f_ffree * _LEAST
 
-    def _disk_over(self, noticed: int) -> str | None:
-        """Measure the disk, when its free space has changed by so many bytes that it could be us."""
-        left = self._left()
-        if abs(self._room - left) < noticed:
-            return None
-        started = time.monotonic()
-        self._room, self._disk = left, _used(self._upper) + _open_files()[0]
-        now = time.monotonic()
-        self._next_walk = now + max(_DISK_S, _SHARE * (now - started))
+    def _disk_over(self, noticed: int, budget_s: float = _SLICE_S) -> str | None:
+        """Measure the disk, when its free space has changed by so many bytes that it could be us.
+
+        A walk takes a slice of time at each look, so that nothing else waits for it.
+        """
+        if self._walking is None:
+            left = self._left()
+            if abs(self._room - left) < noticed:
+                return None
+            self._room, self._walking = left, _walk(self._upper)
+            self._walked, self._walked_s = _open_files()[0], 0.0
+        started = now = time.monotonic()
+        for found in self._walking:
+            self._walked += found
+            now = time.monotonic()
+            if now - started > budget_s:
+                self._walked_s += now - started
+                return self._over_disk(self._walked)
+        self._walking, self._disk = None, self._walked
+        self._next_walk = now + max(_DISK_S, _SHARE * (self._walked_s + now - started))
+        return self._over_disk(self._disk)
+
+    def _over_disk(self, used: int) -> str | None:
         # Who is over already may go on, or nothing could be deleted any more; but not grow further.
-        return "disk" if self._disk > max(self._limits["disk_mb"] * _MIB, self._disk_before) else None
+        return "disk" if used > max(self._limits["disk_mb"] * _MIB, self._disk_before) else None
 
 
 def _processes() -> list[str]:
@@ -184,43 +207,56 @@ def _read(path: str) -> bytes:
         os.close(fd)
 
 
-def _used(root: int) -> int:
-    """Bytes on disk below a directory whose content is ours; closed modes are opened for the moment of looking."""
-    total = 0
+def _walk(root: int) -> Iterator[int]:
+    """Bytes on disk, directory by directory, below one whose content is ours.
+
+    What is nested deeper than `_DEEPEST` counts without end: to open such paths again and again has no end either.
+    """
     todo: list[tuple[str, ...]] = [()]
     while todo:
         path = todo.pop()
+        found = 0
         with contextlib.suppress(OSError):  # removed meanwhile
             fd = _open_directory(root, path)
             try:
                 with os.scandir(fd) as entries:
                     for entry in entries:
                         info = entry.stat(follow_symlinks=False)
-                        total += max(info.st_blocks * 512, _LEAST)
+                        found += max(info.st_blocks * 512, _LEAST)
                         if stat.S_ISDIR(info.st_mode):
                             todo.append((*path, entry.name))
             finally:
                 os.close(fd)
-    return total
+        yield _ENDLESS if len(path) > _DEEPEST else found
 
 
 def _open_directory(root: int, path: tuple[str, ...]) -> int:
+    """A descriptor of it, no link followed; a closed mode is opened for the moment of looking."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.dup(root)
     for name in path:
         try:
             below = os.open(name, flags, dir_fd=fd)
         except PermissionError:
-            mode = os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode
-            os.chmod(name, 0o700, dir_fd=fd)
-            try:
-                below = os.open(name, flags, dir_fd=fd)
-            finally:
-                os.chmod(name, stat.S_IMODE(mode), dir_fd=fd)
+            below = _open_closed(name, fd, flags)
         finally:
             os.close(fd)
         fd = below
     return fd
+
+
+def _open_closed(name: str, parent: int, flags: int) -> int:
+    # By the descriptor of the very directory: a name may mean something else a moment later, also a link out of here.
+    place = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        mode = os.fstat(place).st_mode
+        os.chmod(f"/proc/self/fd/{place}", 0o700)
+        try:
+            return os.open(f"/proc/self/fd/{place}", flags & ~os.O_NOFOLLOW)
+        finally:
+            os.chmod(f"/proc/self/fd/{place}", stat.S_IMODE(mode))
+    finally:
+        os.close(place)
 
 
 def _open_files() -> tuple[int, int]:
