@@ -194,7 +194,7 @@ def _check_gives(config: RunConfig, backend: Backend) -> None:
     missing = unmet(backend.capabilities, config.backend.requirements())
     if missing:
         mend = "take it out of the config, or use another back-end"
-        if not backend.capabilities.isolated:
+        if not backend.capabilities.isolated and not config.backend.allow_unsandboxed:
             mend = "set backend.allow_unsandboxed: true to use it as it is"
         raise ConfigError(f"backend {backend.name}: {'; '.join(missing)}; {mend}")
 

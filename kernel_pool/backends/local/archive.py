@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .backend import LocalBackend
 
 _WHITEOUT = ".wh."
+_LITERAL = "ROLLOUT_FORK.literal"  # the name of this entry only looks like a whiteout
 _IMPORT = "/.import"
 
 
@@ -32,6 +33,8 @@ def write(difference: Difference, target: Path) -> None:
                 f"SCHILY.xattr.{name}": bytes.fromhex(value).decode("utf-8", "surrogateescape")
                 for name, value in entry.xattrs
             }
+            if entry.kind != "whiteout" and path.rpartition("/")[2].startswith(_WHITEOUT):
+                info.pax_headers[_LITERAL] = "1"
             if entry.kind == "whiteout":
                 parent, _slash, name = path.rpartition("/")
                 info.name = f"{parent}/{_WHITEOUT}{name}" if parent else _WHITEOUT + name
@@ -71,11 +74,12 @@ with tarfile.open(sys.argv[1], "r:*") as tar:
             continue
         path, (parent, name) = "/" + "/".join(parts), ("/" + "/".join(parts[:-1]), parts[-1])
         os.makedirs(parent, exist_ok=True)
-        if name == ".wh..wh..opq":
+        literal = "ROLLOUT_FORK.literal" in item.pax_headers
+        if name == ".wh..wh..opq" and not literal:
             for inner in os.listdir(parent):
                 clear(os.path.join(parent, inner))
             continue
-        if name.startswith(".wh."):
+        if name.startswith(".wh.") and not literal:
             clear(os.path.join(parent, name[4:]))
             continue
         if item.isdir():

@@ -163,7 +163,9 @@ class LocalBackend:
 
     async def reap(self) -> int:
         await self.in_thread(prune, self.store)
-        return await self.in_thread(reap, self.store)
+        found = await self.in_thread(reap, self.store)
+        await self.in_thread(groups.remove_dead)
+        return found
 
     async def close(self) -> None:
         if self._closed:

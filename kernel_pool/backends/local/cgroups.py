@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...journal import process_start
 from .machine import privileged
 
 _CONTROLLERS = ("memory", "pids")
@@ -87,6 +88,22 @@ def remove(record: Path) -> bool:
     return True
 
 
+def remove_dead() -> int:
+    """Remove directories of processes that are gone, also when their state directory is; how many."""
+    found = tier()
+    removed = 0
+    for parent in dict.fromkeys(found.parents.values()) if found is not None else ():
+        for path in parent.glob(f"{_PREFIX}*-*"):
+            pid = path.name.removeprefix(_PREFIX).partition("-")[0]
+            if not pid.isdigit() or process_start(int(pid)) is not None:
+                continue
+            for below in (*(entry for entry in path.iterdir() if entry.is_dir()), path):
+                with contextlib.suppress(OSError):  # somebody lives in it, or removes it too
+                    below.rmdir()
+            removed += not path.exists()
+    return removed
+
+
 def _mounts() -> list[tuple[str, Path, set[str]]]:
     """(type, mount point, options) of every control group hierarchy."""
     found = []
@@ -109,13 +126,15 @@ def _own_path(controller: str) -> str | None:
 
 def _version_1(mounts: list[tuple[str, Path, set[str]]]) -> Tier | None:
     parents = {}
-    for controller in _CONTROLLERS:
+    for controller in (*_CONTROLLERS, "cpuacct"):
         place = next(
             (place for kind, place, options in mounts if kind == "cgroup" and controller in options), None
         )
         own = _own_path(controller)
         if place is None or own is None:
-            return None
+            if controller in _CONTROLLERS:
+                return None
+            continue
         # Below our own group, whose limits hold for us too; in a container it may be shown as the root.
         inside = place / own.strip("/")
         parents[controller] = inside if inside.is_dir() else place

@@ -13,7 +13,7 @@ def mechanisms(tier: Tier | None) -> dict[str, str]:
     """Field of `Limits` -> what holds it."""
     return {
         "wall_s": "PID 1 of the kernel",
-        "cpu_s": "PID 1, by the CPU time of every process, ten times a second",
+        "cpu_s": tier.name if tier else "PID 1, by the CPU time of every process, forty times a second",
         "memory_mb": tier.name if tier else "PID 1, by the memory of every process, forty times a second",
         "processes": f"{tier.name} and RLIMIT_NPROC"
         if tier
@@ -31,11 +31,12 @@ def notes(tier: Tier | None, network: Network) -> tuple[str, ...]:
     if tier is None:
         found.append(
             "memory and processes are watched, not bounded by cgroups: a command can pass memory_mb by what it "
-            f"takes within a fortieth of a second; {_mend()}"
+            f"takes within a fortieth of a second, and hide CPU time in children that live shorter; {_mend()}"
         )
     found.append(
         "disk_mb is measured, not bounded by the file system: a command can pass it by what it writes within a "
-        "tenth of a second, or while its many files are counted"
+        "tenth of a second, while its many files are counted, or into deleted files that are only in flight between "
+        "processes; holes of sparse files do not count"
     )
     if network == "host":
         found.append(
@@ -43,6 +44,8 @@ def notes(tier: Tier | None, network: Network) -> tuple[str, ...]:
         )
     found += [
         "kernels share the host's Linux kernel: a fault in it is a way out; a microVM (e2b) has one of its own",
+        "kernels are one user to the machine and share what it counts per user, such as descriptors in flight",
+        "POSIX ACLs, and the mode and attributes of / itself, are no part of a state",
         "renaming a directory that came with the base answers EXDEV; mv copes, `git mv` of one does not",
         "hard links come with a fork as one file; writing through one name then parts it from the others, and the "
         "link count that programs see is the layer store's",

@@ -7,6 +7,7 @@ import json
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,9 @@ class Spawner:
         self._network = network
         self._groups = groups
         self._gone: dict[str, asyncio.Event] = {}
+        self._outbox: deque[tuple[bytes, list[socket.socket]]] = (
+            deque()
+        )  # what the socket has no room for yet
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
 
@@ -144,8 +148,7 @@ class Spawner:
         gone = self._gone[kernel] = asyncio.Event()
         request = {"op": "start", "kernel": kernel, "system": machine.system_directories(), **plan}
         try:
-            with theirs:
-                self._send(request, [theirs.fileno()])
+            self._send(request, [theirs])
         except BaseException:
             ours.close()
             del self._gone[kernel]
@@ -158,12 +161,29 @@ class Spawner:
         if self._control is not None and kernel in self._gone:
             self._send({"op": "kill", "kernel": kernel}, [])
 
-    def _send(self, message: Mapping[str, Any], fds: list[int]) -> None:
+    def _send(self, message: Mapping[str, Any], passed: list[socket.socket]) -> None:
+        """Send in order, now or as soon as there is room; `passed` is closed here once it is on its way."""
+        self._outbox.append((json.dumps(message).encode(), passed))
+        if len(self._outbox) == 1:
+            self._flush()
+
+    def _flush(self) -> None:
         assert self._control is not None
-        try:
-            socket.send_fds(self._control, [json.dumps(message).encode()], fds)
-        except OSError as error:
-            raise KernelClosed(f"the sandbox's parent process does not answer: {error}") from error
+        loop = asyncio.get_running_loop()
+        while self._outbox:
+            data, passed = self._outbox[0]
+            try:
+                socket.send_fds(self._control, [data], [sock.fileno() for sock in passed])
+            except BlockingIOError:
+                loop.add_writer(self._control, self._flush)
+                return
+            except OSError as error:
+                self._everything_is_gone()
+                raise KernelClosed(f"the sandbox's parent process does not answer: {error}") from error
+            self._outbox.popleft()
+            for sock in passed:
+                sock.close()
+        loop.remove_writer(self._control)
 
     def _hear(self) -> None:
         assert self._control is not None
@@ -187,8 +207,13 @@ class Spawner:
         """The zygote died, and with it every kernel."""
         if self._control is not None:
             asyncio.get_running_loop().remove_reader(self._control)
+            asyncio.get_running_loop().remove_writer(self._control)
             self._control.close()
             self._control = None
+        for _data, passed in self._outbox:
+            for sock in passed:
+                sock.close()  # the host's end of it reads an end
+        self._outbox.clear()
         for kernel in list(self._gone):
             self._is_gone(kernel)
 

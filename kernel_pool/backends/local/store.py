@@ -10,6 +10,7 @@ Everything appears by rename, complete or not at all.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -198,13 +199,22 @@ def copy_file(source: Path, target: Path) -> None:
         for start, end in _data_ranges(read_fd, size):
             offset = start
             while offset < end:
-                done = os.copy_file_range(read_fd, write_fd, end - offset, offset, offset)
+                done = _copy_some(read_fd, write_fd, end - offset, offset)
                 if done == 0:
                     break
                 offset += done
     finally:
         os.close(read_fd)
         os.close(write_fd)
+
+
+def _copy_some(read_fd: int, write_fd: int, count: int, offset: int) -> int:
+    try:
+        return os.copy_file_range(read_fd, write_fd, count, offset, offset)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EOPNOTSUPP, errno.EINVAL):
+            raise  # those say that these two file systems cannot do it between them
+    return os.pwrite(write_fd, os.pread(read_fd, min(count, 1 << 20), offset), offset)
 
 
 def _data_ranges(fd: int, size: int) -> Iterable[tuple[int, int]]:

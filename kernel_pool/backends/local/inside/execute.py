@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import limits, syscalls, wire
+from . import limits, shared, syscalls, wire
 from .meter import Meter
 
 _CHUNK = 64 * 1024
@@ -65,7 +65,12 @@ def memory_file(content: bytes, number: int | None = None) -> int:
 def execute(job: Job, host: socket.socket, wakeup: int, meter: Meter) -> Outcome:
     """Run it, streaming its output to the host. `wakeup` becomes readable when a child ends."""
     started = time.monotonic()
-    meter.begin(job.limits)
+    try:
+        meter.begin(job.limits, len(job.stdin))
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return Outcome("oom", None, None, 0.0)  # what lives here already takes more than this command may
     out, err, child = _spawn(job, host, meter)
     run = _Run(job, host, wakeup, child, out, err, started, meter)
     try:
@@ -158,7 +163,7 @@ def _become(
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.chdir(job.cwd)
         host.detach()
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # before that number is lowered
+        os.closerange(3, 1 << 30)
         limits.apply(bounds)
         syscalls.set_dumpable(True)
     except Exception as error:  # noqa: BLE001 - a child must never go on as a second PID 1
@@ -196,6 +201,7 @@ class _Run:
         self._host.setblocking(False)
         ended, status = self._wait()
         sweep()
+        shared.clear()
         if ended is None:
             ended = self._drain() or self._meter.end()
         wall_s = time.monotonic() - self._started

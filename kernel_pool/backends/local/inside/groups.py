@@ -14,11 +14,12 @@ from collections.abc import Mapping
 from typing import Any
 
 _MIB = 1024 * 1024
+_AT_REST = 512 * _MIB
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class Group:
-    """One kernel's directories, by controller ("memory", "pids"; in version 2 both are one directory)."""
+    """One kernel's directories, by controller: memory, pids and maybe cpuacct; one directory in version 2."""
 
     def __init__(self, name: str, version: int, parents: Mapping[str, int]) -> None:
         self.name = name
@@ -27,6 +28,7 @@ class Group:
         self._fds: dict[str, int] = {}
         self._in_force: tuple[int, int] | None = None
         self._events: tuple[int, int] | None = None
+        self._cpu: int | None = None
 
     def create(self) -> None:
         """Make the directories. Raises `OSError`; nothing is left then."""
@@ -73,6 +75,25 @@ class Group:
             name = "memory.events" if self._version == 2 else "memory.oom_control"
             self._events = _open(self._fds["memory"], name), _open(self._fds["pids"], "pids.events")
         return _count(self._events[0], b"oom_kill"), _count(self._events[1], b"max")
+
+    @property
+    def counts_cpu(self) -> bool:
+        """Whether the time of processes that nobody waited for is counted too."""
+        return self._version == 2 or "cpuacct" in self._fds
+
+    def cpu_s(self) -> float:
+        """Seconds of CPU time of everything that ever ran in it."""
+        if self._cpu is None:
+            name = "cpu.stat" if self._version == 2 else "cpuacct.usage"
+            self._cpu = _open(self._fds["memory" if self._version == 2 else "cpuacct"], name)
+        if self._version == 2:
+            return _count(self._cpu, b"usage_usec") / 1e6
+        return int(os.pread(self._cpu, 64, 0)) / 1e9
+
+    def rest(self) -> None:
+        """No command runs: a small limit must not stand in the way of what the host asks of PID 1."""
+        if self._in_force is not None and self._in_force[0] < _AT_REST:
+            self.bound({"memory_mb": _AT_REST // _MIB, "processes": self._in_force[1] - 1})
 
     def close(self) -> None:
         """Give the descriptors back."""

@@ -17,14 +17,15 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from . import shared
 from .groups import Group
 
 _MIB = 1024 * 1024
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICK = os.sysconf("SC_CLK_TCK")
 _FIRST_VICTIM = b"1000"
 _GROUPED_S, _WATCHED_S = 0.1, 0.025  #: seconds between two looks
 _FEW, _SELDOM = 16, 4  #: with more processes than that, files in memory are summed up every so many looks
+_OWN = 8 * _MIB  #: what PID 1 may take itself
 _DISK_S = 0.1
 _SHARE = 10  #: time between two walks over the disk, as a multiple of what a walk takes
 _NOTICED = _MIB  #: bytes of the file system's free space that have to go before a walk is worth it
@@ -33,7 +34,7 @@ _SLICE_S, _LAST_SLICE_S = (
     0.02,
     1.0,
 )  #: how long one look at the disk may take, and the one after a command's end
-_DEEPEST, _ENDLESS = 200, 1 << 60  #: directories inside one another, and what more of them count
+_DEEPEST = 200  #: directories inside one another that are measured
 
 
 class Meter:
@@ -49,12 +50,14 @@ class Meter:
         self._disk_before = 0  # bytes at the end of the last command
         self._disk = 0
         self._room = self._left()  # when the disk was last measured
-        self._walking: Iterator[int] | None = None
+        self._walking: Iterator[int | None] | None = None
+        self._left_before = self._room
         self._walked = 0
         self._walked_s = 0.0
         self._next_walk = 0.0
         self._counts = (0, 0) if group is None else group.counts()
         self._cpu_before = 0.0
+        self._cpu_seen: dict[tuple[str, bytes], float] = {}  # of every process of this command
         self._looks = 0
         self._files_in_memory = 0  # bytes, where there is no cgroup to count them
 
@@ -66,15 +69,19 @@ class Meter:
     @property
     def interval_s(self) -> float:
         """Seconds between two looks."""
-        return _GROUPED_S if self.grouped else _WATCHED_S
+        return _GROUPED_S if self.grouped and self._limits["cpu_s"] is None else _WATCHED_S
 
-    def begin(self, limits: Mapping[str, Any]) -> None:
-        """Another command starts now, with these limits."""
+    def begin(self, limits: Mapping[str, Any], stdin_bytes: int = 0) -> None:
+        """Another command starts now, with these limits. Raises `OSError` (EBUSY) when more is in use already."""
         self._limits = limits
         if self._group is not None:
-            self._group.bound(limits)
+            # PID 1 is in the group too, with what it passes on.
+            extra = (4 * stdin_bytes + _OWN) // _MIB
+            self._group.bound({**limits, "memory_mb": limits["memory_mb"] + extra})
         self._disk_before, self._files_in_memory = self._disk, 0
-        self._cpu_before = _cpu_of_the_dead()
+        self._left_before = self._left()
+        self._cpu_before = 0.0 if limits["cpu_s"] is None else self._cpu_of_all()
+        self._cpu_seen = {}
 
     @contextlib.contextmanager
     def first_victims(self) -> Iterator[None]:
@@ -97,13 +104,23 @@ class Meter:
     def end(self) -> str | None:
         """The same when the command has ended by itself: what it passed since the last look."""
         passed = self._events()
-        if passed is None and _over(_cpu_of_the_dead() - self._cpu_before, self._limits["cpu_s"]):
+        if self._group is not None:
+            self._group.rest()
+        bounded = self._limits["cpu_s"] is not None
+        if passed is None and bounded and _over(self._cpu_of_all() - self._cpu_before, self._limits["cpu_s"]):
             passed = "cpu"
         if passed is None:
             much = self._limits["disk_mb"] * _MIB // 8
             now_due = time.monotonic() >= self._next_walk
             passed = self._disk_over(_NOTICED if now_due else max(_NOTICED, much), _LAST_SLICE_S)
         return passed
+
+    def _cpu_of_all(self) -> float:
+        """Seconds of CPU time so far: of the whole group, or of the processes that have ended."""
+        if self._group is not None and self._group.counts_cpu:
+            return self._group.cpu_s()
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
 
     def _events(self) -> str | None:
         if self._group is None:
@@ -115,16 +132,20 @@ class Meter:
 
     def _sums(self) -> str | None:
         processes = 0
-        cpu = _cpu_of_the_dead() - self._cpu_before
+        living = 0.0
         resident: dict[str, int] = {}
         for name in _processes():
             with contextlib.suppress(OSError):  # it ended meanwhile
                 fields = _read(f"/proc/{name}/stat").rpartition(b")")[2].split()
                 processes += int(fields[17])
-                cpu += sum(map(int, fields[11:15])) / _TICK
+                living += sum(map(int, fields[11:15])) / _TICK
+                self._cpu_seen[name, fields[19]] = sum(map(int, fields[11:13])) / _TICK
                 if self._group is None:
-                    _size, pages, shared = map(int, _read(f"/proc/{name}/statm").split()[:3])
-                    resident[name] = (pages - shared) * _PAGE
+                    resident[name] = _field(f"/proc/{name}/status", b"RssAnon:", b"RssShmem:")
+        cpu = self._cpu_of_all() - self._cpu_before
+        if self._group is None or not self._group.counts_cpu:
+            # Who ignores the end of its children hides their time; what was seen of them while they lived counts.
+            cpu = max(cpu + living, sum(self._cpu_seen.values()))
         if _over(cpu, self._limits["cpu_s"]):
             return "cpu"
         if self._group is not None:
@@ -137,7 +158,7 @@ class Meter:
         limit = self._limits["memory_mb"] * _MIB
         self._looks += 1
         if len(resident) < _FEW or self._looks % _SELDOM == 0:
-            self._files_in_memory = _shared_memory() + _open_files()[1]
+            self._files_in_memory = shared.used() + _open_files()[1]
         if sum(resident.values()) + self._files_in_memory <= limit:
             return False
         # What a fork shares with its parent was counted for both; the exact sum takes a hundred times longer.
@@ -162,18 +183,22 @@ class Meter:
             self._walked, self._walked_s = _open_files()[0], 0.0
         started = now = time.monotonic()
         for found in self._walking:
+            if found is None:
+                return self._lost()
             self._walked += found
             now = time.monotonic()
             if now - started > budget_s:
                 self._walked_s += now - started
-                return self._over_disk(self._walked)
+                return None
         self._walking, self._disk = None, self._walked
         self._next_walk = now + max(_DISK_S, _SHARE * (self._walked_s + now - started))
-        return self._over_disk(self._disk)
-
-    def _over_disk(self, used: int) -> str | None:
         # Who is over already may go on, or nothing could be deleted any more; but not grow further.
-        return "disk" if used > max(self._limits["disk_mb"] * _MIB, self._disk_before) else None
+        return "disk" if self._disk > max(self._limits["disk_mb"] * _MIB, self._disk_before) else None
+
+    def _lost(self) -> str | None:
+        """The tree is too deep to be measured: nothing may be added to it, and what only removes may go on."""
+        self._walking, self._next_walk = None, time.monotonic() + _DISK_S
+        return "disk" if self._left_before - self._left() >= _NOTICED else None
 
 
 def _processes() -> list[str]:
@@ -182,21 +207,19 @@ def _processes() -> list[str]:
 
 
 def _proportional(name: str, resident: int) -> int:
-    """A process' anonymous memory in bytes, shared pages divided by their users; else what is given."""
+    """A process' own and shared anonymous memory in bytes, shared pages divided by their users; else what is given."""
     with contextlib.suppress(OSError):  # gone, or it does not let us look
-        for line in _read(f"/proc/{name}/smaps_rollup").splitlines():
-            if line.startswith(b"Pss_Anon:"):
-                return int(line.split()[1]) * 1024
+        return _field(f"/proc/{name}/smaps_rollup", b"Pss_Anon:", b"Pss_Shmem:") or resident
     return resident
+
+
+def _field(path: str, *names: bytes) -> int:
+    """The sum of lines `name: N kB`, in bytes."""
+    return sum(int(line.split()[1]) * 1024 for line in _read(path).splitlines() if line.startswith(names))
 
 
 def _over(value: float, limit: float | None) -> bool:
     return limit is not None and value > limit
-
-
-def _cpu_of_the_dead() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 def _read(path: str) -> bytes:
@@ -207,10 +230,10 @@ def _read(path: str) -> bytes:
         os.close(fd)
 
 
-def _walk(root: int) -> Iterator[int]:
+def _walk(root: int) -> Iterator[int | None]:
     """Bytes on disk, directory by directory, below one whose content is ours.
 
-    What is nested deeper than `_DEEPEST` counts without end: to open such paths again and again has no end either.
+    None for what is nested deeper than `_DEEPEST`: to open such paths again and again has no end.
     """
     todo: list[tuple[str, ...]] = [()]
     while todo:
@@ -227,7 +250,7 @@ def _walk(root: int) -> Iterator[int]:
                             todo.append((*path, entry.name))
             finally:
                 os.close(fd)
-        yield _ENDLESS if len(path) > _DEEPEST else found
+        yield found if len(path) <= _DEEPEST else None
 
 
 def _open_directory(root: int, path: tuple[str, ...]) -> int:
@@ -271,9 +294,3 @@ def _open_files() -> tuple[int, int]:
                 if info.st_nlink == 0 and stat.S_ISREG(info.st_mode):
                     (disk if info.st_dev == root else memory)[info.st_ino] = info.st_blocks * 512
     return sum(disk.values()), sum(memory.values())
-
-
-def _shared_memory() -> int:
-    """Bytes in /dev/shm."""
-    info = os.statvfs("/dev/shm")
-    return (info.f_blocks - info.f_bfree) * info.f_frsize

@@ -10,6 +10,7 @@ directory, so that a snapshot of that directory is the whole state) with the sam
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -25,6 +26,8 @@ STATE = "/state"
 _NEW_ROOT = "/new"
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _SHM_MB = 64
+_PTYS = 32  # of one kernel; the machine has a bound for all
+_INOTIFY = 16  # instances of one kernel; the user has a bound for all
 _PID_MAX = 4096  # a backstop for the whole kernel; each command has its own RLIMIT_NPROC
 
 
@@ -167,7 +170,7 @@ def _mount_root(plan: KernelPlan) -> int:
         f"{_NEW_ROOT}/dev/pts",
         "devpts",
         syscalls.MS_NOSUID | syscalls.MS_NOEXEC,
-        "newinstance,ptmxmode=0666,mode=0600",
+        f"newinstance,ptmxmode=0666,mode=0600,max={_PTYS}",
     )
     syscalls.mount("proc", f"{_NEW_ROOT}/proc", "proc", quiet | syscalls.MS_NOEXEC)
     for source, target in plan.binds:
@@ -191,5 +194,7 @@ def _settle_proc() -> None:
         Path("/proc/sys/kernel/pid_max").write_text(str(_PID_MAX))
     except OSError:
         pass  # per-namespace since Linux 6.14; before, it is the host's and refuses. RLIMIT_NPROC still holds.
+    with contextlib.suppress(OSError):
+        Path("/proc/sys/user/max_inotify_instances").write_text(str(_INOTIFY))
     flags = syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY
     syscalls.mount("none", "/proc", None, flags | syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)

@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -23,7 +24,7 @@ from .groups import Group
 from .warm import Become, Warm
 
 _MESSAGE = 256 * 1024
-_ALL_FDS = os.sysconf("SC_OPEN_MAX")
+_ALL_FDS = 1 << 30
 _SPARES = 2  # children made ahead: cloning one takes as long as all the rest of a start
 _QUIET_MS = 2.0  # with nothing to do for so long, the next one is made
 
@@ -43,6 +44,9 @@ def main(setup: dict[str, Any], served: list[str], known: Iterable[str]) -> Call
     warm = Warm(served, known)
     control = socket.socket(fileno=setup["control"])
     control.set_inheritable(False)
+    # What kernels hold in flight counts for our user too, and is compared with this when we pass descriptors on.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         ids = _settle(setup)
     except OSError as error:
