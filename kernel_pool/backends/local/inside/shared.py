@@ -1,12 +1,13 @@
 """Memory that outlives its processes: System V objects and /dev/shm. No state has it, so no command leaves it."""
 
 # Descriptors, mount targets and hot paths: pathlib has no words for them.
-# ruff: noqa: PTH108, PTH118, PTH208
+# ruff: noqa: PTH108, PTH118, PTH123, PTH208
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import shutil
 
@@ -46,9 +47,16 @@ def used() -> int:
 
 def _objects(kind: str) -> list[list[bytes]]:
     """The fields of each line of /proc/sysvipc."""
-    try:
-        fd = os.open(f"/proc/sysvipc/{kind}", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return []  # a kernel without System V objects
-    with os.fdopen(fd, "rb") as file:
+    fd = _table(kind)
+    if fd is None or len(os.pread(fd, 512, 0).splitlines()) < 2:
+        return []  # the headings alone, as after nearly every command
+    with open(f"/proc/sysvipc/{kind}", "rb") as file:
         return [line.split() for line in file.read().splitlines()[1:]]
+
+
+@functools.cache
+def _table(kind: str) -> int | None:
+    try:
+        return os.open(f"/proc/sysvipc/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None  # a kernel without System V objects
