@@ -160,6 +160,10 @@ async def test_names_that_look_like_deletions_survive_an_export(tmp_path: Path) 
         base = await backend.prepare(BaseSpec(steps=(CopyIn(tmp_path / "src", "/app"),)))
         live = await backend.start(base)
         await shell(live, "echo 1 > .wh.z; mkdir q; echo 2 > q/.wh..wh..opq; echo 3 > q/r")
+        await shell(
+            live,
+            "python3 -c \"import os; os.setxattr('q/r', 'user.a=b', b'1'); os.setxattr('q', 'user.c', b'2')\"",
+        )
         state = await live.snapshot()
         await backend.export(state, tmp_path / "layer.tar")
         loaded = await backend.load(base, tmp_path / "layer.tar", env=state.env)
@@ -174,3 +178,15 @@ async def test_a_fifo_of_the_base_that_is_as_it_was_makes_no_other_state() -> No
         live = await backend.start(base)
         await shell(live, "chmod 600 pipe; chmod 644 pipe")
         assert (await live.snapshot()).digest == base.digest
+
+
+async def test_cancelling_twice_keeps_the_kernel() -> None:
+    async with kernel() as (_backend, _base, live):
+        running = asyncio.create_task(live.run("trap '' TERM; sleep 50"))
+        await asyncio.sleep(0.2)
+        running.cancel()
+        await asyncio.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert await shell(live, "echo on") == "on\n"

@@ -95,6 +95,7 @@ BOMBS: dict[str, tuple[str | list[str], str]] = {
         "mkdir d; for i in $(seq 100); do head -c 1M /dev/zero > d/f$i; done; chmod 0 d; sleep 60",
         "disk",
     ),
+    "files that are nothing but holes": ("for i in $(seq 9); do truncate -s 60M h$i; done; sleep 60", "disk"),
     "empty files without end": (
         python("import time\nfor i in range(20000): open(f'f{i}', 'w').close()\ntime.sleep(60)"),
         "disk",

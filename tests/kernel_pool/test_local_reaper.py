@@ -142,7 +142,8 @@ async def test_layers_that_nobody_uses_any_more_are_pruned_and_made_again(tmp_pa
         assert prune(store) == 1  # the base was used a moment ago, the state was not
         with pytest.raises(SnapshotMissing):
             await backend.start(old)
-        assert prune(store, -60.0) == 2
+        assert prune(store, -60.0) == 0  # this back-end is "older" than that, and may use any of them
+    assert prune(store, -60.0) == 2
     async with local(store.root) as backend:
         again = await backend.start(await backend.prepare(BaseSpec()))
         assert (await again.run("true")).ok

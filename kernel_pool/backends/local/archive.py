@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .backend import LocalBackend
 
 _WHITEOUT = ".wh."
+_ODD_XATTRS = "ROLLOUT_FORK.xattrs"  # JSON: attributes with names that a header cannot have -> value in hex
 _LITERAL = "ROLLOUT_FORK.literal"  # the name of this entry only looks like a whiteout
 _IMPORT = "/.import"
 
@@ -29,10 +31,14 @@ def write(difference: Difference, target: Path) -> None:
             entry = difference[path]
             info = tarfile.TarInfo(path)
             info.mode = entry.mode
+            odd = {name: value for name, value in entry.xattrs if "=" in name or "\n" in name}
             info.pax_headers = {
                 f"SCHILY.xattr.{name}": bytes.fromhex(value).decode("utf-8", "surrogateescape")
                 for name, value in entry.xattrs
+                if name not in odd
             }
+            if odd:
+                info.pax_headers[_ODD_XATTRS] = json.dumps(odd)
             if entry.kind != "whiteout" and path.rpartition("/")[2].startswith(_WHITEOUT):
                 info.pax_headers[_LITERAL] = "1"
             if entry.kind == "whiteout":
@@ -60,7 +66,7 @@ def write(difference: Difference, target: Path) -> None:
 #: Runs inside the kernel with the archive as its argument: whatever the archive says, it can only touch that
 #: kernel. Directories get their modes last, so that a closed one does not shut out its own content.
 UNPACK = """
-import os, shutil, sys, tarfile
+import json, os, shutil, sys, tarfile
 def clear(path):
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
@@ -103,6 +109,8 @@ with tarfile.open(sys.argv[1], "r:*") as tar:
         for key, value in item.pax_headers.items():
             if key.startswith("SCHILY.xattr.user."):
                 os.setxattr(path, key[13:], value.encode("utf-8", "surrogateescape"), follow_symlinks=False)
+        for key, value in json.loads(item.pax_headers.get("ROLLOUT_FORK.xattrs", "{}")).items():
+            os.setxattr(path, key, bytes.fromhex(value), follow_symlinks=False)
         if not item.isdir() and not item.issym():
             os.chmod(path, item.mode & 0o7777)
             os.utime(path, (item.mtime, item.mtime))

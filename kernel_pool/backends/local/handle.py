@@ -187,11 +187,16 @@ async def _ended(task: asyncio.Future[Any]) -> None:
 
 async def _end(channel: Channel, pending: asyncio.Future[dict[str, Any]]) -> None:
     """End the running command and take the rest of its answer, so that the kernel stays usable."""
-    if pending.done():
-        return
-    channel.cancel()
-    try:
-        async with asyncio.timeout(_CANCEL_S):
-            await asyncio.shield(pending)
-    except (KernelError, TimeoutError, asyncio.CancelledError):
-        channel.abort()  # it does not answer, or we are cancelled again: give the kernel up
+    if not pending.done():
+        channel.cancel()
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _CANCEL_S
+    while not pending.done() and (left := deadline - loop.time()) > 0:
+        try:
+            await asyncio.wait({pending}, timeout=left)
+        except asyncio.CancelledError:
+            continue  # once more: the answer has to be taken all the same
+    if not pending.done():
+        channel.abort()  # it does not answer: give the kernel up
+    elif not pending.cancelled():
+        pending.exception()  # seen

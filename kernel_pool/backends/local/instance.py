@@ -79,8 +79,15 @@ def reap(store: Store) -> int:
 
 
 def prune(store: Store, unused_s: float = UNUSED_S) -> int:
-    """Remove layers that nobody used for so long; how many. A base is built again, a state loaded again, on demand."""
+    """Remove layers that nobody used for so long; how many. A base is built again, a state loaded again, on demand.
+
+    Layers are marked as used when a kernel starts. So nothing is removed while a back-end lives that is older.
+    """
     removed = 0
+    for lock in store.root.glob("instances/*/lock"):
+        with suppress(FileNotFoundError):
+            if lock.stat().st_mtime < time.time() - unused_s:
+                return 0
     for lock in _entries(store.root / "locks"):
         with suppress(FileNotFoundError):
             if lock.stat().st_mtime < time.time() - unused_s:

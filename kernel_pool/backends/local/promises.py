@@ -36,7 +36,7 @@ def notes(tier: Tier | None, network: Network) -> tuple[str, ...]:
     found.append(
         "disk_mb is measured, not bounded by the file system: a command can pass it by what it writes within a "
         "tenth of a second, while its many files are counted, or into deleted files that are only in flight between "
-        "processes; holes of sparse files do not count"
+        "processes; a hole in a file counts an eighth of its size"
     )
     if network == "host":
         found.append(

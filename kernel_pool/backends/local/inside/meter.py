@@ -29,6 +29,7 @@ _OWN = 8 * _MIB  #: what PID 1 may take itself
 _DISK_S = 0.1
 _SHARE = 10  #: time between two walks over the disk, as a multiple of what a walk takes
 _NOTICED = _MIB  #: bytes of the file system's free space that have to go before a walk is worth it
+_HOLES = 8  #: so many bytes of a hole count as one: they take no room, but time when the state is frozen
 _LEAST = 4096  #: bytes that any file counts, also an empty one
 _SLICE_S, _LAST_SLICE_S = (
     0.02,
@@ -245,7 +246,7 @@ def _walk(root: int) -> Iterator[int | None]:
                 with os.scandir(fd) as entries:
                     for entry in entries:
                         info = entry.stat(follow_symlinks=False)
-                        found += max(info.st_blocks * 512, _LEAST)
+                        found += max(info.st_blocks * 512, info.st_size // _HOLES, _LEAST)
                         if stat.S_ISDIR(info.st_mode):
                             todo.append((*path, entry.name))
             finally:
