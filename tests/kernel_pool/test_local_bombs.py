@@ -172,7 +172,7 @@ async def test_who_is_over_the_disk_limit_can_still_delete(started: Started) -> 
 
 async def test_programs_that_reserve_far_more_than_they_use_fit(started: Started) -> None:
     _backend, _base, live = started
-    reserve = "import mmap; m = mmap.mmap(-1, 8 << 30, prot=mmap.PROT_READ); print(len(m))"
+    reserve = "import mmap; m = mmap.mmap(-1, 8 << 30, 0x4022, mmap.PROT_READ); print(len(m))"
     assert (await live.run(python(reserve), limits=TIGHT)).stdout == b"8589934592\n"
 
 

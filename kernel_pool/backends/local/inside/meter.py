@@ -51,6 +51,7 @@ class Meter:
         self._disk_before = 0  # bytes at the end of the last command
         self._disk = 0
         self._room = self._left()  # when the disk was last measured
+        self._files = os.fstatvfs(upper).f_ffree
         self._walking: Iterator[int | None] | None = None
         self._left_before = self._room
         self._walked = 0
@@ -177,10 +178,11 @@ class Meter:
         A walk takes a slice of time at each look, so that nothing else waits for it.
         """
         if self._walking is None:
-            left = self._left()
-            if abs(self._room - left) < noticed:
+            left, files = self._left(), os.fstatvfs(self._upper).f_ffree
+            # A new file may be nothing but a hole, which takes no room.
+            if abs(self._room - left) < noticed and (files == self._files or noticed > _NOTICED):
                 return None
-            self._room, self._walking = left, _walk(self._upper)
+            self._room, self._files, self._walking = left, files, _walk(self._upper)
             self._walked, self._walked_s = _open_files()[0], 0.0
         started = now = time.monotonic()
         for found in self._walking:
