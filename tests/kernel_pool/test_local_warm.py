@@ -177,6 +177,11 @@ async def test_warm_and_cold_give_the_same_exit_code_and_output(name: str) -> No
             assert b"<failure" in await live.read("/tmp/j.xml")
 
 
+def without_libc_signals(line: str) -> str:
+    """glibc's posix_spawn ignores its own two signals (32, 33) in a child, which a program cannot see or set."""
+    return re.sub(r"(?<=SigIgn:\t)[0-9a-f]+", lambda found: f"{int(found[0], 16) & ~(3 << 31):x}", line)
+
+
 @pytest.mark.parametrize("python", [["python"], ["python3"], [PYTHON], ["python", "-P"]], ids=" ".join)
 async def test_a_program_finds_itself_in_the_same_surroundings(python: list[str]) -> None:
     async with local(warm=("pytest",)) as backend:
@@ -184,8 +189,7 @@ async def test_a_program_finds_itself_in_the_same_surroundings(python: list[str]
         await fill(live, {"test_surroundings.py": SURROUNDINGS})
         warm, cold = await both(live, ["-s", "-q"], python)
         for one, other in zip(same(warm)[3].split("\n"), same(cold)[3].split("\n"), strict=True):  # type: ignore[attr-defined]
-            # posix_spawn of glibc ignores its own two signals in a child, which a program cannot see or set
-            assert one.replace("SigIgn:\t0000000001", "SigIgn:\t0000000181") == other
+            assert without_libc_signals(one) == without_libc_signals(other)
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,8 @@ class _Run:
         shared.clear()
         if ended is None:
             ended = self._drain() or self._meter.end()
+        else:
+            self._meter.settle()
         wall_s = time.monotonic() - self._started
         self._host.setblocking(True)
         self._host.sendall(self._backlog)

@@ -103,11 +103,16 @@ class Meter:
             passed = self._disk_over(_NOTICED)
         return passed
 
+    def settle(self) -> None:
+        """The command was ended, and all its processes are gone: what they did on the way is not the next one's."""
+        if self._group is not None:
+            self._counts = self._group.counts()
+            self._group.rest()
+
     def end(self) -> str | None:
         """The same when the command has ended by itself: what it passed since the last look."""
         passed = self._events()
-        if self._group is not None:
-            self._group.rest()
+        self.settle()
         bounded = self._limits["cpu_s"] is not None
         if passed is None and bounded and _over(self._cpu_of_all() - self._cpu_before, self._limits["cpu_s"]):
             passed = "cpu"
