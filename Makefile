@@ -22,7 +22,7 @@ check: setup
 	@.venv/bin/mypy
 
 test: check
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
 format: setup
 	@.venv/bin/ruff format .

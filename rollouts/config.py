@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from kernel_pool import Limits
 from kernel_pool.kernel import Network, Restores
@@ -57,6 +57,9 @@ class LimitsConfig(_Section):
         return Limits(**self.model_dump())
 
 
+_OWN_KEYS = {"allow_unsandboxed", "network", "limits", "max_concurrent", "restores"}
+
+
 class BackendConfig(_Section):
     """Where branches run. What is asked for here and not given is refused before anything starts."""
 
@@ -67,6 +70,13 @@ class BackendConfig(_Section):
     allow_unsandboxed: bool = False  #: must be true for back-ends without isolation
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
     options: dict[str, Any] = Field(default_factory=dict)  #: passed to the back-end
+
+    @field_validator("options")
+    @classmethod
+    def _not_by_the_back_door(cls, options: dict[str, Any]) -> dict[str, Any]:
+        for name in sorted(_OWN_KEYS & options.keys()):
+            raise ValueError(f"{name} is no option of a back-end: set backend.{name}")
+        return options
 
     def requirements(self) -> Requirements:
         """What the back-end has to give: a sandbox, unless none is allowed, and whatever is set here by hand."""

@@ -138,7 +138,7 @@ def build_backend(config: RunConfig) -> Backend:
     """The configured back-end. Raises `ConfigError`, or `BackendUnavailable` with the mend."""
     options = dict(config.backend.options)
     if config.backend.name != "subprocess":  # which can give nothing but the host's
-        options.setdefault("network", config.backend.network)
+        options["network"] = config.backend.network
     if config.backend.allow_unsandboxed and config.backend.name == "subprocess":
         options["allow_unsandboxed"] = True
     try:

@@ -91,7 +91,7 @@ async def main():
     backend = LocalBackend(Path(sys.argv[1]), warm=())
     base = await backend.prepare(BaseSpec())
     kernels = [await backend.start(base) for _ in range(4)]
-    runs = [asyncio.create_task(k.run("setsid sleep 987654 & sleep 987654")) for k in kernels]
+    runs = [asyncio.create_task(k.run(f"setsid sleep {sys.argv[2]} & sleep {sys.argv[2]}")) for k in kernels]
     await asyncio.sleep(0.5)
     print(os.getpid(), flush=True)
     await asyncio.gather(*runs)
@@ -120,21 +120,22 @@ def processes(marker: str) -> int:
 @pytest.mark.parametrize("victim", ["host", "zygote"])
 async def test_when_the_host_or_the_zygote_is_killed_no_process_stays(victim: str, tmp_path: Path) -> None:
     state = tmp_path / "state"
+    seconds = {"host": "987654", "zygote": "987655"}[victim]
     with subprocess.Popen(
-        [PYTHON, "-c", HOST, str(state)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT
+        [PYTHON, "-c", HOST, str(state), seconds], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT
     ) as host:
         assert host.stdout is not None
         assert int(host.stdout.readline()) == host.pid
-        assert processes("sleep\0987654") == 8
+        assert processes(f"sleep\0{seconds}") == 8
         target = host.pid
         if victim == "zygote":
             target = child_of(host.pid)
         os.kill(target, signal.SIGKILL)
         for _ in range(100):
             await asyncio.sleep(0.05)
-            if not processes("sleep\0987654"):
+            if not processes(f"sleep\0{seconds}"):
                 break
-        assert processes("sleep\0987654") == 0
+        assert processes(f"sleep\0{seconds}") == 0
         host.kill()
     assert processes(str(state)) == 0
     async with local(state) as backend:

@@ -28,7 +28,16 @@ LACKS = {
         "state_dir",
     ),
     "room": ('mkdir $STATE; mount -t tmpfs -o size=64k none $STATE; exec "$@"', "no room", "state_dir"),
-    "the right to write": ('mkdir $STATE; mount -t tmpfs -o ro none $STATE; exec "$@"', "Read-only", "state"),
+    "any room": (
+        'mkdir $STATE; mount -t tmpfs -o nr_inodes=1 none $STATE; exec "$@"',
+        "No space left",
+        "free some room",
+    ),
+    "the right to write": (
+        'mkdir $STATE; mount -t tmpfs -o ro none $STATE; exec "$@"',
+        "Read-only",
+        "that you can write to",
+    ),
 }
 
 
@@ -82,6 +91,10 @@ REFUSED = {
     "more than files": ({"restores": "memory"}, "restores files+env, not memory"),
     "an unknown option": ({"options": {"stat_dir": "x"}}, "its options are"),
     "an unknown back-end": ({"name": "dokcer"}, "no back-end"),
+    "a setting of the section among the options": (
+        {"name": "subprocess", "options": {"allow_unsandboxed": True}},
+        "set backend.allow_unsandboxed",
+    ),
     "an unknown network": ({"network": "some"}, "network"),
 }
 

@@ -59,7 +59,10 @@ class Store:
                 (self.root / name).mkdir(exist_ok=True)
                 self.own(self.root / name, 0o755)
         except OSError as error:
-            raise BackendUnavailable(f"the state directory {self.root} cannot be used: {error}") from error
+            raise BackendUnavailable(
+                f"the state directory {self.root} cannot be used ({error}): {_mend(error)} "
+                "or set the back-end's option state_dir to a directory on ext4, xfs or btrfs"
+            ) from error
 
     def own(self, path: Path | str, mode: int | None = None) -> None:
         """Give a path to the user kernels run as."""
@@ -239,3 +242,9 @@ def remove_tree(path: Path) -> None:
         # Closed modes (overlayfs' own scratch directory is one) or great depth: the slow way that copes.
         subprocess.run(["chmod", "-R", "u+rwX", "--", str(path)], check=False, capture_output=True)
         subprocess.run(["rm", "-rf", "--", str(path)], check=False, capture_output=True)
+
+
+def _mend(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free some room,"
+    return "make it one that you can write to,"

@@ -105,14 +105,15 @@ class Meter:
 
     def settle(self) -> None:
         """The command was ended, and all its processes are gone: what they did on the way is not the next one's."""
-        if self._group is not None:
-            self._counts = self._group.counts()
-            self._group.rest()
+        self._events()
+        self._rest()
+        self._walking = None
+        self._disk_over(0, _LAST_SLICE_S)
 
     def end(self) -> str | None:
         """The same when the command has ended by itself: what it passed since the last look."""
         passed = self._events()
-        self.settle()
+        self._rest()
         bounded = self._limits["cpu_s"] is not None
         if passed is None and bounded and _over(self._cpu_of_all() - self._cpu_before, self._limits["cpu_s"]):
             passed = "cpu"
@@ -121,6 +122,10 @@ class Meter:
             now_due = time.monotonic() >= self._next_walk
             passed = self._disk_over(_NOTICED if now_due else max(_NOTICED, much), _LAST_SLICE_S)
         return passed
+
+    def _rest(self) -> None:
+        if self._group is not None:
+            self._group.rest()
 
     def _cpu_of_all(self) -> float:
         """Seconds of CPU time so far: of the whole group, or of the processes that have ended."""
