@@ -8,7 +8,7 @@ from .errors import BadPipeline, EmptyPipeline, VerifierError
 from .pipeline import Part, Pipeline
 from .registry import VERIFIERS, verifier
 from .submission import Submission, TestPlan
-from .verdict import CheckResult, Outcome, Verdict
+from .verdict import CheckResult, Evidence, Outcome, Verdict
 from .verifier import Verifier
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "BadPipeline",
     "CheckResult",
     "EmptyPipeline",
+    "Evidence",
     "Outcome",
     "Part",
     "Pipeline",

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Outcome = Literal["pass", "fail", "unknown"]
+
+
+class Evidence(BaseModel):
+    """A file that shows why: a screenshot, a difference picture. Untrusted bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str  #: what it shows, for instance "page.png"
+    media_type: str  #: for instance "image/png"
+    digest: str  #: sha256 of the bytes
+    size: int  #: bytes
+    #: the bytes themselves, until they are stored by digest; never part of a record
+    data: bytes | None = Field(default=None, exclude=True, repr=False)
+
+    @classmethod
+    def of(cls, name: str, media_type: str, data: bytes) -> Evidence:
+        """Evidence that carries its bytes."""
+        return cls(
+            name=name, media_type=media_type, digest=sha256(data).hexdigest(), size=len(data), data=data
+        )
 
 
 class CheckResult(BaseModel):
@@ -18,6 +39,7 @@ class CheckResult(BaseModel):
     outcome: Literal["pass", "fail", "error", "skip"]
     message: str = ""  #: shortened; untrusted text
     seconds: float | None = None
+    spans: tuple[tuple[int, int], ...] = ()  #: [start, end) in characters of the text that was checked
 
 
 class Verdict(BaseModel):
@@ -34,7 +56,9 @@ class Verdict(BaseModel):
     score: float | None = Field(default=None, ge=0.0, le=1.0)  #: None when unknown, never 0 for "not there"
     infra: bool = False  #: the outcome is unknown because the machinery failed, not the work
     reason: str = ""  #: one sentence for a reader
+    cause: str = ""  #: one word for why it could not be told, or why it failed at once: "timeout", "no_browser"
     checks: tuple[CheckResult, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
     command: str = ""  #: what was run
     exit_code: int | None = None
     ended: str = ""  #: how the command ended (`kernel_pool.Ended`)
