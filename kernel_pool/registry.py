@@ -7,7 +7,7 @@ import importlib
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast, get_type_hints
 
 from .errors import UnsupportedFeature
 from .kernel import Backend
@@ -60,11 +60,28 @@ def backend(name: str, **options: Any) -> Backend:
         cls = BACKENDS.load(name)
     except KeyError as error:
         raise UnsupportedFeature(str(error.args[0])) from None
-    if options.get("state_dir") is not None:
+    if isinstance(options.get("state_dir"), str):
         options["state_dir"] = Path(options["state_dir"]).expanduser()
     try:
         inspect.signature(cls).bind(**options)
     except TypeError as error:
         known = ", ".join(inspect.signature(cls).parameters)
         raise UnsupportedFeature(f"back-end {name}: {error}; its options are {known}") from None
-    return cls(**options)
+    return cls(**_typed(name, cls, options))
+
+
+def _typed(name: str, cls: type[Backend], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options as the types that the back-end declares for them."""
+    if not options:
+        return {}
+    from pydantic import TypeAdapter, ValidationError
+
+    hints = get_type_hints(cls.__init__)
+    checked = {}
+    for option, value in options.items():
+        try:
+            checked[option] = TypeAdapter(hints[option]).validate_python(value)
+        except ValidationError as error:
+            reason = error.errors(include_url=False)[0]["msg"]
+            raise UnsupportedFeature(f"back-end {name}: option {option} is {value!r:.80}: {reason}") from None
+    return checked

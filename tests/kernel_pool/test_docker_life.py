@@ -56,7 +56,12 @@ def _of_this_process(address: str) -> list[str]:
 
 
 async def test_an_engine_that_is_not_there_is_named_with_the_mend(tmp_path: Path) -> None:
-    for url in (f"unix://{tmp_path}/absent.sock", "tcp://127.0.0.1:9", "nonsense://x"):
+    for url in (
+        f"unix://{tmp_path}/absent.sock",
+        "tcp://127.0.0.1:9",
+        "tcp://127.0.0.1:99999",
+        "nonsense://x",
+    ):
         with pytest.raises(
             BackendUnavailable, match=r"(?s)no Docker engine answers at .*DOCKER_HOST"
         ) as told:

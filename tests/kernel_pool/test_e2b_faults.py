@@ -48,7 +48,7 @@ async def test_a_service_that_does_not_answer_is_told_so(tmp_path: Path) -> None
 
 async def test_a_template_that_does_not_exist_is_named_with_the_mend(tmp_path: Path) -> None:
     async with served(tmp_path, template="no-such-template") as (server, made):
-        with pytest.raises(BackendUnavailable, match=r"no-such-template.*backend\.template"):
+        with pytest.raises(BackendUnavailable, match=r"no-such-template.*backend\.options\.template"):
             await made.prepare(BaseSpec())
         assert server.count("create") == 1, "what cannot pass is not tried again"
         with pytest.raises(KernelStartFailed, match="swebench-x"):

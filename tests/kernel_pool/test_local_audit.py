@@ -190,3 +190,87 @@ async def test_cancelling_twice_keeps_the_kernel() -> None:
         with pytest.raises(asyncio.CancelledError):
             await running
         assert await shell(live, "echo on") == "on\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "kill -INT 1",
+        *(f"kill -{number} 1" for number in (1, 10, 15, 17, 34, 64)),
+        "prlimit -p 1 --as=1000:1000",
+        "prlimit -p 1 --nofile=3:3",
+        "prlimit -p 1 --nproc=0:0",
+        "prlimit -p 1 --fsize=0:0",
+        "chrt -i -p 0 1",
+        "renice 19 -p 1; renice 19 -g 1; renice 19 -u root",
+        "ionice -c 3 -p 1",
+        "taskset -pc 0 1",
+    ],
+)
+async def test_a_command_cannot_end_or_cripple_its_kernel(command: str) -> None:
+    async with kernel() as (_backend, _base, live):
+        before = await shell(live, "ulimit -a; nice; taskset -p $$ | cut -d: -f2; chrt -p $$ | cut -d: -f2")
+        await live.run(command)
+        after = await shell(live, "ulimit -a; nice; taskset -p $$ | cut -d: -f2; chrt -p $$ | cut -d: -f2")
+        assert after == before
+        await live.write("f", b"x" * 100_000)
+        assert (await live.run(["wc", "-c", "f"])).stdout.split()[0] == b"100000"
+
+
+@pytest.mark.parametrize("cgroups", [True, False], ids=["cgroups", "watched"])
+@pytest.mark.parametrize("path", ["/", "/dev/shm", "."])
+async def test_a_directory_that_was_closed_hinders_no_later_command(path: str, cgroups: bool) -> None:
+    async with kernel(cgroups=cgroups) as (_backend, _base, live):
+        result = await live.run(f"chmod 000 {path}; sleep 0.3", limits=Limits(cpu_s=5.0))
+        assert result.ended == "exited"
+        assert await shell(live, "echo on") == "on\n"
+        assert (await live.run(["echo", "on"], cwd="/")).stdout == b"on\n"
+        if path == ".":
+            await shell(live, "chmod 755 /app")
+        await live.write("f", b"x")
+
+
+async def test_files_in_closed_and_deep_directories_of_shared_memory_go_with_their_command() -> None:
+    async with kernel() as (_backend, _base, live):
+        deep = "for i in $(seq 3000); do mkdir d && cd d; done; echo x > file"
+        await live.run(
+            f"cd /dev/shm; mkdir 0 1; {deep}; cd /dev/shm; head -c 9M /dev/zero > 1/x; chmod 0 1 0 ."
+        )
+        assert await shell(live, "ls -A /dev/shm; df --output=used /dev/shm | tail -1 | tr -d ' '") == "0\n"
+
+
+async def test_no_message_queue_is_made() -> None:
+    queue = "import ctypes; c = ctypes.CDLL(None, use_errno=True); print(c.mq_open(b'/q', 66, 384, None))"
+    async with kernel() as (_backend, _base, live):
+        assert await shell(live, f'{PYTHON} -I -S -c "{queue}"') == "-1\n"
+
+
+async def test_what_a_socket_replaced_stays_deleted() -> None:
+    bind = "import socket; socket.socket(socket.AF_UNIX).bind('%s')"
+    async with kernel() as (backend, _base, live):
+        await shell(live, "mkdir sub; echo 1 > hello; echo 2 > sub/inner")
+        before = await backend.start(await live.snapshot())
+        for name in ("hello", "sub"):
+            await shell(before, f'rm -r {name}; {PYTHON} -I -S -c "{bind % name}"')
+        after = await backend.start(await before.snapshot())
+        assert await shell(after, "ls -A") == ""
+
+
+async def test_a_function_keeps_lines_that_look_like_variables() -> None:
+    async with kernel() as (backend, _base, live):
+        await shell(live, "h() { cat <<EOF\ndeclare -i RANDOM=5\ndeclare -x MINE=1\nEOF\n}")
+        assert (await live.run("h", env={"MINE": "2"})).stdout == b"declare -i RANDOM=5\ndeclare -x MINE=1\n"
+        fork = await backend.start(await live.snapshot())
+        assert await shell(fork, "h; echo ${MINE-unset}") == "declare -i RANDOM=5\ndeclare -x MINE=1\nunset\n"
+
+
+async def test_the_limits_of_files_and_disk_hold_for_writes_of_the_host() -> None:
+    async with kernel(limits=Limits(disk_mb=20, file_mb=4)) as (_backend, _base, live):
+        with pytest.raises(FileAccessError, match="file_mb"):
+            await live.write("large", b"x" * (5 << 20))
+        with pytest.raises(FileAccessError, match="disk_mb"):
+            for number in range(10):
+                await live.write(f"f{number}", os.urandom(3 << 20))
+        assert await shell(live, "ls | wc -l") == "6\n"
+        await shell(live, "rm f0")
+        await live.write("again", os.urandom(3 << 20))

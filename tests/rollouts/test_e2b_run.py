@@ -80,6 +80,8 @@ async def test_what_the_environment_lacks_is_one_line_and_exit_code_3(
         done = await rollouts("run", path, "--out", tmp_path / "run", key=given)
         assert done.returncode == 3, done.stdout + done.stderr
         assert words in done.stderr and "Traceback" not in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert not (tmp_path / "run").exists()
         assert server.live == {}
 
 

@@ -95,6 +95,8 @@ REFUSED = {
         {"name": "subprocess", "options": {"allow_unsandboxed": True}},
         "set backend.allow_unsandboxed",
     ),
+    "an option of another type": ({"options": {"state_dir": 5}}, "option state_dir is 5"),
+    "a list that is none": ({"options": {"warm": 5}}, "option warm is 5"),
     "an unknown network": ({"network": "some"}, "network"),
 }
 

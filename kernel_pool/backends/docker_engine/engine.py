@@ -74,6 +74,7 @@ class Engine:
             requests.exceptions.RequestException,
             urllib3.exceptions.HTTPError,
             OSError,
+            ValueError,  # an address that is none
         )
 
     async def call(self, what: str, work: Callable[..., T], *args: Any, **options: Any) -> T:
@@ -188,6 +189,8 @@ def _reason(error: Exception) -> str:
 def _mend(error: Exception) -> str:
     inner: BaseException | None = error
     while inner is not None:
+        if isinstance(inner, NameError):  # of the class that the SDK has only with paramiko
+            return "for ssh:// addresses, type: pip install 'docker[ssh]'"
         if isinstance(inner, PermissionError):
             return "join the group that may use the socket (usually `docker`), or run a rootless engine"
         inner = inner.__cause__ or inner.__context__

@@ -187,8 +187,8 @@ class E2BBackend:
         return Snapshot(unpacked.backend, unpacked.base, unpacked.layers, env)
 
     async def check(self) -> None:
-        """See `Backend.check`: whether the service answers and takes the key."""
-        await self._open()
+        """See `Backend.check`: whether the service takes the key, and the template makes sandboxes."""
+        await self.prepare(BaseSpec())
 
     async def reap(self) -> int:
         """Kill the sandboxes of dead processes of this host; how many. Also done when the back-end is first used.

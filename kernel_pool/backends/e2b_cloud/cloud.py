@@ -199,7 +199,7 @@ class Cloud:
                 raise SnapshotMissing(f"{error}. E2B has no snapshot {template} (any more)") from error
             raise BackendUnavailable(
                 f"{error}. Is there a template {template!r} in this account? Its name is the option "
-                "backend.template, or the task's image; `e2b template list` shows them"
+                "backend.options.template, or the task's image; `e2b template list` shows them"
             ) from error
 
     async def _fork(self, sandbox: AsyncSandbox, count: int) -> list[AsyncSandbox]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import KernelError
 from ...kernel import Limits, ReadOnlyMount, Snapshot
+from .machine import PYTHON
 from .store import Store, remove_tree
 from .tree import Difference, open_for_copy
 
@@ -128,9 +128,9 @@ async def load(backend: LocalBackend, base: Snapshot, archive: Path, env: str) -
         kernel = await backend.start(base, mounts=[ReadOnlyMount(room, _IMPORT)])
         try:
             result = await kernel.run(
-                [sys.executable, "-I", "-c", UNPACK, f"{_IMPORT}/layer.tar"],
+                [PYTHON, "-I", "-c", UNPACK, f"{_IMPORT}/layer.tar"],
                 cwd="/",
-                limits=Limits(wall_s=600.0, memory_mb=4096, file_mb=64 * 1024),
+                limits=Limits(wall_s=600.0, memory_mb=4096, file_mb=64 * 1024, disk_mb=64 * 1024),
             )
             if not result.ok:
                 reason = result.stderr[-2000:].decode(errors="replace") or result.ended

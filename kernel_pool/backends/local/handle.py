@@ -111,7 +111,8 @@ class LocalKernel:
 
     async def write(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
         self.changed = True
-        await self._ask({"op": "write", "path": path, "mode": mode}, data)
+        request = {"op": "write", "path": path, "mode": mode, "limits": asdict(self._limits)}
+        await self._ask(request, data)
 
     async def list(self, path: str = ".", *, depth: int = 1, max_entries: int = 10_000) -> list[FileInfo]:
         answer = await self._ask({"op": "list", "path": path, "depth": depth, "max_entries": max_entries})

@@ -14,7 +14,10 @@ HOME = "/home/agent"
 #: root's kernels run as this user, which owns nothing outside the state directory
 _KERNEL_UID = 64_123
 
-_PATH = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#: this interpreter as kernels know it; its own name may go through directories that they do not see
+PYTHON = os.path.abspath(sys.executable)  # noqa: PTH100 - a link stays one: it is the way to a venv
+
+_PATH = f"{Path(PYTHON).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 BASE_ENV: dict[str, str] = {
     "PATH": _PATH,
@@ -46,7 +49,8 @@ def privileged() -> bool:
 def system_directories() -> list[str]:
     """Directories of the host that kernels see, read-only, at the same path; none inside another."""
     candidates = ["/usr", *(f"/{name}" for name in _ROOT_NAMES if not Path("/", name).is_symlink())]
-    candidates += [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
+    prefixes = (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix)
+    candidates += map(os.path.abspath, prefixes)
     found: list[str] = []
     existing = [c for c in candidates if Path(c).is_dir()]
     for path in sorted({*existing, *map(os.path.realpath, existing)}):

@@ -6,7 +6,6 @@ import asyncio
 import json
 import socket
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -108,7 +107,7 @@ class Spawner:
         with theirs:
             # Pipes for both outputs, like the commands will have: the interpreter's streams are inherited warm.
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _BOOT, str(package_root), json.dumps(setup), ",".join(self._warm)],
+                [machine.PYTHON, "-c", _BOOT, str(package_root), json.dumps(setup), ",".join(self._warm)],
                 env=dict(machine.BASE_ENV),
                 cwd="/",
                 stdin=subprocess.DEVNULL,

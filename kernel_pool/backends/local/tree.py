@@ -110,8 +110,6 @@ def scan(root: Path, cache: HashCache) -> tuple[Difference, set[str]]:
                         f"a directory of the kernel is nested too deeply to be frozen: {path[:80]}..."
                     )
                 entry = _entry(root, path, name, fd, info, cache)
-                if entry is None:
-                    continue
                 found[path] = entry
                 if entry.kind == "dir":
                     todo.append(path)
@@ -156,9 +154,7 @@ def _open_even_if_closed(name: str, parent: int, flags: int) -> int:
             os.close(place)
 
 
-def _entry(
-    root: Path, path: str, name: str, parent: int, info: os.stat_result, cache: HashCache
-) -> Entry | None:
+def _entry(root: Path, path: str, name: str, parent: int, info: os.stat_result, cache: HashCache) -> Entry:
     mode = stat.S_IMODE(info.st_mode)
     source = str(root / path)
     if is_whiteout(info):
@@ -170,7 +166,8 @@ def _entry(
     if stat.S_ISFIFO(info.st_mode):
         return Entry("fifo", mode, source=source)
     if not stat.S_ISREG(info.st_mode):
-        return None  # a socket has nobody behind it any more; devices cannot be made in a kernel
+        # A socket has nobody behind it any more: nothing is there, also nothing of what it stands in the place of.
+        return Entry("whiteout")
     fd = _open_even_if_closed(name, parent, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         content = cache.digest(fd, info)

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import limits, shared, syscalls, wire
+from . import doors, limits, shared, syscalls, wire
 from .meter import Meter
 
 _CHUNK = 64 * 1024
@@ -113,7 +113,7 @@ def _execute(job: Job, bounds: limits.Amounts, streams: tuple[int, int, int]) ->
                     setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # which this interpreter ignores
                 )
         finally:
-            os.chdir("/")
+            doors.go_home()
     except (OSError, ValueError) as error:
         return _excuse(job, error, streams[2])
     limits.bind(child, bounds)
@@ -161,6 +161,7 @@ def _become(
             os.dup2(source, target)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.chdir(job.cwd)
         host.detach()
         os.closerange(3, 1 << 30)
@@ -201,6 +202,7 @@ class _Run:
         self._host.setblocking(False)
         ended, status = self._wait()
         sweep()
+        doors.open_again()
         shared.clear()
         if ended is None:
             ended = self._drain() or self._meter.end()

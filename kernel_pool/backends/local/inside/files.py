@@ -15,6 +15,7 @@ import stat
 from typing import Any
 
 ABSENT, NOT_A_FILE, TOO_LARGE, DENIED = "absent", "not a file", "too large", "denied"
+NO_ROOM = "no room: the kernel's limit disk_mb or file_mb"
 _REASONS = {
     errno.ENOENT: ABSENT,
     errno.ENOTDIR: ABSENT,

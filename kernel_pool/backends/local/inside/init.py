@@ -12,13 +12,14 @@ import signal
 import socket
 from typing import Any
 
-from . import execute, files, shell, wire
+from . import doors, execute, files, shell, wire
 from .meter import Meter
 from .warm import Warm
 
 
 def serve(host: socket.socket, warm: Warm, meter: Meter) -> None:
     """Answer until the host hangs up; the kernel ends with this process."""
+    doors.keep()
     Init(host, warm, meter).loop()
 
 
@@ -84,6 +85,8 @@ class Init:
                 self._host.sendall(wire.blob(data))
                 return {}
             case "write":
+                if not self._meter.has_room(len(blob), request["limits"]):
+                    raise files.Refused(files.NO_ROOM)
                 files.write(self._path(request["path"]), blob, request["mode"])
                 return {}
             case "list":
@@ -125,7 +128,7 @@ class Init:
         if learn:
             content |= {shell.SAVE_PRISTINE_FD: shell.SAVE_PRISTINE_TEXT, shell.PRISTINE_FD: b""}
         opened = tuple(execute.memory_file(data, number) for number, data in content.items())
-        start = self._workdir if os.path.isdir(self._workdir) else "/"
+        start = self._workdir if os.access(self._workdir, os.X_OK) and os.path.isdir(self._workdir) else "/"
         try:
             job = execute.Job(argv, self._env, start, request["limits"], stdin)
             outcome = execute.execute(job, self._host, self._wakeup, self._meter)
@@ -151,6 +154,7 @@ def child_signals() -> int:
     os.set_blocking(reader, False)
     os.set_blocking(writer, False)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # what PID 1 has no handler for, it never hears from inside
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     return reader
 

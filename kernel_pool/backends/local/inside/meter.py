@@ -85,6 +85,16 @@ class Meter:
         self._cpu_before = 0.0 if limits["cpu_s"] is None else self._cpu_of_all()
         self._cpu_seen = {}
 
+    def has_room(self, size: int, limits: Mapping[str, Any]) -> bool:
+        """Whether a file of so many bytes may still be written, between two commands."""
+        if size > limits["file_mb"] * _MIB:
+            return False
+        self._limits = limits
+        self._walking = None
+        self._disk_over(_NOTICED, _LAST_SLICE_S)
+        grown = max(0, self._room - self._left())  # since then, too little for a walk
+        return bool(self._disk + grown + size <= limits["disk_mb"] * _MIB)
+
     @contextlib.contextmanager
     def first_victims(self) -> Iterator[None]:
         """Processes started meanwhile, and theirs, are killed before PID 1 when memory runs out."""
@@ -148,12 +158,12 @@ class Meter:
         resident: dict[str, int] = {}
         for name in _processes():
             with contextlib.suppress(OSError):  # it ended meanwhile
-                fields = _read(f"/proc/{name}/stat").rpartition(b")")[2].split()
+                fields = _read(f"{name}/stat").rpartition(b")")[2].split()
                 processes += int(fields[17])
                 living += sum(map(int, fields[11:15])) / _TICK
                 self._cpu_seen[name, fields[19]] = sum(map(int, fields[11:13])) / _TICK
                 if self._group is None:
-                    resident[name] = _field(f"/proc/{name}/status", b"RssAnon:", b"RssShmem:")
+                    resident[name] = _field(f"{name}/status", b"RssAnon:", b"RssShmem:")
         cpu = self._cpu_of_all() - self._cpu_before
         if self._group is None or not self._group.counts_cpu:
             # Who ignores the end of its children hides their time; what was seen of them while they lived counts.
@@ -216,13 +226,13 @@ class Meter:
 
 def _processes() -> list[str]:
     """Every process of the kernel but PID 1."""
-    return [name for name in os.listdir("/proc") if name.isdigit() and name != "1"]
+    return [name for name in os.listdir(".") if name.isdigit() and name != "1"]
 
 
 def _proportional(name: str, resident: int) -> int:
     """A process' own and shared anonymous memory in bytes, shared pages divided by their users; else what is given."""
     with contextlib.suppress(OSError):  # gone, or it does not let us look
-        return _field(f"/proc/{name}/smaps_rollup", b"Pss_Anon:", b"Pss_Shmem:") or resident
+        return _field(f"{name}/smaps_rollup", b"Pss_Anon:", b"Pss_Shmem:") or resident
     return resident
 
 
@@ -286,11 +296,11 @@ def _open_closed(name: str, parent: int, flags: int) -> int:
     place = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     try:
         mode = os.fstat(place).st_mode
-        os.chmod(f"/proc/self/fd/{place}", 0o700)
+        os.chmod(f"self/fd/{place}", 0o700)
         try:
-            return os.open(f"/proc/self/fd/{place}", flags & ~os.O_NOFOLLOW)
+            return os.open(f"self/fd/{place}", flags & ~os.O_NOFOLLOW)
         finally:
-            os.chmod(f"/proc/self/fd/{place}", stat.S_IMODE(mode))
+            os.chmod(f"self/fd/{place}", stat.S_IMODE(mode))
     finally:
         os.close(place)
 
@@ -302,8 +312,8 @@ def _open_files() -> tuple[int, int]:
     memory: dict[int, int] = {}
     for name in _processes():
         with contextlib.suppress(OSError):  # it ended meanwhile
-            for number in os.listdir(f"/proc/{name}/fd"):
-                info = os.stat(f"/proc/{name}/fd/{number}")
+            for number in os.listdir(f"{name}/fd"):
+                info = os.stat(f"{name}/fd/{number}")
                 if info.st_nlink == 0 and stat.S_ISREG(info.st_mode):
                     (disk if info.st_dev == root else memory)[info.st_ino] = info.st_blocks * 512
     return sum(disk.values()), sum(memory.values())

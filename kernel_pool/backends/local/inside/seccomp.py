@@ -2,7 +2,8 @@
 
 A deny list is weaker than an allow list; it takes away what namespaces do not cover: new namespaces and
 mounts from inside, tracing, key rings, io_uring, vsock, terminal injection. Foreign architectures are
-killed, `clone3` answers ENOSYS so that libc falls back to `clone`, whose flags a filter can see.
+killed, `clone3` answers ENOSYS so that libc falls back to `clone`, whose flags a filter can see. PID 1 runs as
+the same user as the commands, so what one process may change of another by its number is refused for number 1.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     "unshare": (272, 97),
     "add_key": (248, 217),
     "request_key": (249, 218),
+    "mq_open": (240, 180),
     "keyctl": (250, 219),
     "bpf": (321, 280),
     "perf_event_open": (298, 241),
@@ -79,6 +81,19 @@ _CLONE = {"x86_64": 56, "aarch64": 220}
 _SOCKET = {"x86_64": 41, "aarch64": 198}
 _IOCTL = {"x86_64": 16, "aarch64": 29}
 _CLONE3 = 435
+#: refused when their first argument is process 1
+_OF_A_PROCESS: dict[str, tuple[int, int]] = {
+    "prlimit64": (302, 261),
+    "sched_setaffinity": (203, 122),
+    "sched_setparam": (142, 118),
+    "sched_setscheduler": (144, 119),
+    "sched_setattr": (314, 274),
+}
+#: refused for process or group 1, and for all processes of a user: name -> (numbers, what stands for "of a user")
+_OF_MANY: dict[str, tuple[tuple[int, int], int]] = {
+    "setpriority": ((141, 140), 2),
+    "ioprio_set": ((251, 30), 3),
+}
 
 _NEW_NAMESPACES = 0x7E020000  # every CLONE_NEW* flag but CLONE_NEWTIME, which clone() cannot take
 _FAMILIES = (1, 2, 10, 16)  # unix, inet, inet6, netlink
@@ -118,6 +133,11 @@ def program() -> bytes:
     code += [eperm, _allow()]
     code += [_op(_JEQ, _IOCTL[machine], 0, 4), _op(_LOAD, _ARG1)]
     code += [_op(_JEQ, _TERMINAL_INJECTION[0], 1, 0), _op(_JEQ, _TERMINAL_INJECTION[1], 0, 1), eperm]
+    for pair in _OF_A_PROCESS.values():
+        code += [_op(_JEQ, pair[column], 0, 4), _op(_LOAD, _ARG0), _op(_JEQ, 1, 0, 1), eperm, _allow()]
+    for pair, of_a_user in _OF_MANY.values():
+        code += [_op(_JEQ, pair[column], 0, 6), _op(_LOAD, _ARG0), _op(_JEQ, of_a_user, 2, 0)]
+        code += [_op(_LOAD, _ARG1), _op(_JEQ, 1, 0, 1), eperm, _allow()]
     code.append(_allow())
     return b"".join(code)
 

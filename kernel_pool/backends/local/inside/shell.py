@@ -29,7 +29,8 @@ _MAX_ARGUMENT = 100_000  #: bytes; Linux takes at most 128 KiB in one argument
 # `set` options last (errexit must not see any of this).
 _SAVE = (
     'set -- saved "$?"\n'
-    '{ builtin printf "builtin cd -- %q\\n" "$PWD"; shopt -p; declare -p; declare -f; declare -Fx; umask -p;'
+    '{ builtin printf "builtin cd -- %q\\n" "$PWD"; shopt -p; builtin echo "# variables"; declare -p;'
+    ' builtin echo "# functions"; declare -f; declare -Fx; umask -p;'
     " alias -p; set +o; } 2>/dev/null >|/dev/fd/FD\n"
     'return "$2"\n'
 )
@@ -37,6 +38,9 @@ SAVE_TEXT = _SAVE.replace("FD", str(STATE_FD)).encode()
 SAVE_PRISTINE_TEXT = _SAVE.replace("FD", str(PRISTINE_FD)).encode()
 
 _AT_EXIT = f"trap '[ \"${{1-}}\" = saved ] || {{ . /dev/fd/{SAVE_FD}; }} 2>/dev/null' EXIT"
+
+#: Lines between the parts. Before the second, no line can be anything else: bash quotes line ends in variables.
+_VARIABLES, _FUNCTIONS = b"\n# variables\n", b"\n# functions\n"
 
 #: What differs in every process and is no state: bash's own counters and read-only facts.
 _VOLATILE = re.compile(
@@ -75,18 +79,33 @@ def canonical_state(saved: bytes, temporary: Iterable[str] = (), before: bytes =
 
     `temporary` variables are put back to what they were in the text `before`.
     """
-    text = _VOLATILE.sub(b"", saved)
+    parts = _parts(saved)
+    if parts is None:
+        return None  # not written by `_SAVE`, or cut off
+    options, variables, functions = parts
+    variables = _VOLATILE.sub(b"", variables)
+    earlier_variables = (_parts(before) or (b"", b"", b""))[1]
     for name in temporary:
         line = re.compile(rb"^declare -\S+ " + re.escape(name.encode()) + rb"(?:=.*)?\n", re.MULTILINE)
-        earlier = line.search(before)
+        earlier = line.search(earlier_variables)
         kept = earlier.group() if earlier else b""
-        found = line.search(text)
+        found = line.search(variables)
         if found:
-            text = text[: found.start()] + kept + text[found.end() :]
-    if not text or len(text) > MAX_STATE:
+            variables = variables[: found.start()] + kept + variables[found.end() :]
+    text = options + _VARIABLES[1:] + variables + _FUNCTIONS[1:] + functions
+    if len(text) > MAX_STATE:
         return None
     try:
         text.decode()
     except UnicodeDecodeError:
         return None
     return text
+
+
+def _parts(text: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """Options, variables, and functions with the rest; each ends with a line end, or is empty."""
+    options, begun, rest = text.partition(_VARIABLES)
+    variables, ended, functions = (b"\n" + rest).partition(_FUNCTIONS)
+    if not (begun and ended):
+        return None
+    return options + b"\n", variables[1:] + b"\n" if variables else b"", functions
