@@ -105,10 +105,24 @@ class ObservationConfig(_Section):
     max_lines: int = Field(default=160, ge=10)
 
 
+class VerifierConfig(_Section):
+    """One part of the verification."""
+
+    name: str  #: a registered verifier
+    weight: float = Field(default=1.0, ge=0)  #: its share of the reward
+    gate: bool = True  #: whether a branch is solved only when this passes
+    stage: int = 0  #: later stages run only when every gate of the earlier ones has passed
+    repeats: int | None = Field(default=None, ge=1)  #: None: `verify.repeats`
+    timeout_s: float | None = Field(default=None, gt=0)  #: seconds for each run
+    options: dict[str, Any] = Field(default_factory=dict)  #: passed to the verifier
+
+
 class VerifyConfig(_Section):
     """How finished work is checked."""
 
-    repeats: int = Field(default=1, ge=1)  #: runs of the hidden tests; all must pass
+    repeats: int = Field(default=1, ge=1)  #: runs of each verifier; all must pass
+    #: the parts; empty: the hidden tests, and what a task declares (visual checks, constraints)
+    parts: list[VerifierConfig] = Field(default_factory=list)
 
 
 class MemoryConfig(_Section):

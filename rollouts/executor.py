@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -11,10 +12,10 @@ from envs import Task, load_tasks
 from kernel_pool import Backend, Bound, KernelPool, Snapshot, UnsupportedFeature
 from kernel_pool.kernel import Images
 from kernel_pool.registry import backend as make_backend
-from verifiers import Pipeline, Verifier
-from verifiers.build import BuildVerifier
+from verifiers import Part, Pipeline, Submission, Verifier, VerifierError
+from verifiers import verifier as make_verifier
 
-from .config import RunConfig
+from .config import RunConfig, VerifierConfig
 from .errors import ConfigError
 from .fork import BranchRunner, BranchSettings, Examples, ForkPoint, Verify
 from .plan import BranchSpec
@@ -155,8 +156,35 @@ async def images(config: RunConfig) -> Images:
 
 
 def build_verifier(config: RunConfig) -> Verifier:
-    """The configured verifiers as one."""
-    return Pipeline([(BuildVerifier(repeats=config.verify.repeats), 1.0)])
+    """The configured verifiers as one. Raises `ConfigError`."""
+    try:
+        return Pipeline([_part(part, config.verify.repeats) for part in config.verify.parts or _DECLARED])
+    except VerifierError as error:
+        raise ConfigError(f"verify.parts: {error}") from error
+
+
+#: Without parts in the config: the cheap ones first. Each applies to the tasks that declare it.
+_DECLARED = (VerifierConfig(name="build"),)
+
+
+def _part(part: VerifierConfig, repeats: int) -> Part:
+    return Part(
+        make_verifier(part.name, **part.options),
+        weight=part.weight,
+        gate=part.gate,
+        timeout_s=part.timeout_s,
+        repeats=part.repeats or repeats,
+        stage=part.stage,
+        when=_WHEN.get(part.name),
+    )
+
+
+#: What a task has to bring for a verifier to apply to it; verifiers not named here apply always.
+_WHEN: dict[str, Callable[[Submission], bool]] = {
+    "build": lambda work: work.tests is not None and bool(work.tests.command),
+    "visual": lambda work: "visual" in work.extras,
+    "constraints": lambda work: "constraints" in work.extras,
+}
 
 
 def branch_settings(config: RunConfig, run_id: str) -> BranchSettings:

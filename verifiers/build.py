@@ -50,35 +50,20 @@ cd "$1" || exit 7
 
 
 class BuildVerifier:
-    """Runs the tests of the submission's `TestPlan`. `repeats` runs, each in its own fork; all must pass."""
+    """Runs the tests of the submission's `TestPlan` in a fresh fork. `Part.repeats` repeats it."""
 
     name = "build"
 
-    def __init__(self, repeats: int = 1, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None) -> None:
         """`limits` bound the test command; its wall time is the plan's own."""
-        if repeats < 1:
-            raise ValueError(f"repeats must be at least 1, not {repeats}")
-        self._repeats = repeats
         self._limits = limits or Limits()
 
     async def verify(self, submission: Submission, pool: KernelPool) -> Verdict:
-        """One verdict; with repeats it is that of the first run that did not pass. Raises `KernelError`."""
+        """One verdict. Raises `KernelError`."""
         plan = submission.tests
         if plan is None:
             return self._verdict(submission, Finding("unknown", None, "the task brings no tests"))
-        runs: list[Verdict] = []
-        for _ in range(self._repeats):
-            runs.append(await self._run_once(submission, plan, pool))
-            if not runs[-1].passed:
-                break
-        if self._repeats == 1:
-            return runs[0]
-        passed = sum(run.passed for run in runs)
-        reason = f"run {len(runs)} of {self._repeats}: {runs[-1].reason}; {passed} passed before it"
-        if runs[-1].passed:
-            reason = f"all {self._repeats} runs passed"
-        seconds = sum(run.seconds for run in runs)
-        return runs[-1].model_copy(update={"parts": tuple(runs), "reason": reason, "seconds": seconds})
+        return await self._run_once(submission, plan, pool)
 
     async def _run_once(self, submission: Submission, plan: TestPlan, pool: KernelPool) -> Verdict:
         started = time.monotonic()

@@ -67,8 +67,15 @@ class Verdict(BaseModel):
     seconds: float = 0.0
     log: str = ""  #: shortened output; untrusted text
     log_digest: str = ""  #: sha256 of the full output
-    parts: tuple[Verdict, ...] = ()  #: the verdicts a pipeline combined
+    parts: tuple[Verdict, ...] = ()  #: the verdicts a pipeline combined, or the single runs of a repeated one
+    runs: int = 1  #: how often it was verified
+    passes: int | None = None  #: runs that passed, of a repeated one
     state: str = ""  #: digest of the snapshot that was verified
+
+    @property
+    def flaky(self) -> bool:
+        """Whether runs of the same work disagreed."""
+        return self.passes is not None and 0 < self.passes < self.runs
 
     @property
     def passed(self) -> bool:

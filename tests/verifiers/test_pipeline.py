@@ -114,13 +114,71 @@ def test_contradictory_parts_are_an_error_at_construction():
         [Part(Says("a"), weight=-1)],
         [Part(Says("a"), weight=math.nan)],
         [Part(Says("a"), weight=0)],
+        [Part(Says("a"), repeats=0)],
     ):
         with pytest.raises(BadPipeline):
             Pipeline(parts)
 
 
+class Alternates:
+    """Passes every other time."""
+
+    name = "alternates"
+
+    def __init__(self):
+        self.calls = 0
+
+    async def verify(self, submission, pool):
+        self.calls += 1
+        outcome = "pass" if self.calls % 2 else "fail"
+        return await Says(self.name, outcome).verify(submission, pool)
+
+
+async def test_all_runs_of_a_repeated_part_must_pass_and_a_flaky_one_says_so():
+    steady = await verdict(Part(Says("a"), repeats=3))
+    assert (steady.outcome, steady.parts[0].runs, steady.parts[0].passes) == ("pass", 3, 3)
+    assert not steady.parts[0].flaky
+    found = await verdict(Part(Alternates(), repeats=4))
+    assert (found.outcome, found.parts[0].passes, found.parts[0].flaky) == ("fail", 2, True)
+    assert "2 of 4 runs passed" in found.reason
+
+
+async def test_one_broken_run_of_a_repeated_part_is_no_pass():
+    class Breaks(Alternates):
+        async def verify(self, submission, pool):
+            self.calls += 1
+            if self.calls == 2:
+                raise KernelClosed("gone")
+            return await Says(self.name).verify(submission, pool)
+
+    found = await verdict(Part(Breaks(), repeats=3))
+    assert (found.outcome, found.infra, found.parts[0].passes) == ("unknown", True, 2)
+
+
+async def test_a_later_stage_is_not_reached_when_an_earlier_gate_does_not_pass():
+    for early in (Says("early", "fail", 0.5), Says("early", raises=KernelClosed("x"))):
+        late = Alternates()
+        found = await verdict(Part(late, stage=1), Part(early))
+        assert late.calls == 0
+        assert [part.cause for part in found.parts if part.verifier == "alternates"] == ["not_reached"]
+    found = await verdict(Part(Alternates(), stage=1), Part(Says("early", "fail", 0.5)))
+    assert (found.outcome, found.score) == ("fail", 0.25)  # what was not reached has earned nothing
+    found = await verdict(Part(Says("judge", "fail", 0.2), stage=1, gate=False), Part(Says("early")))
+    assert (found.outcome, found.score) == ("pass", 0.6)
+
+
+async def test_work_without_any_criteria_is_unknown_and_never_passes():
+    found = await verdict(Part(Says("a"), when=lambda work: False), Part(Says("b"), gate=False))
+    assert (found.outcome, found.score, found.cause) == ("unknown", None, "no_criteria")
+
+
+async def test_a_part_that_does_not_apply_has_no_say():
+    found = await verdict(Part(Says("a", "fail"), when=lambda work: False), Part(Says("b")))
+    assert (found.outcome, found.score, len(found.parts)) == ("pass", 1.0, 1)
+
+
 def test_an_unknown_verifier_is_named_with_the_nearest_known_one():
-    assert verifier("build", repeats=2).name == "build"
+    assert verifier("build").name == "build"
     with pytest.raises(VerifierError, match="did you mean build"):
         verifier("biuld")
     with pytest.raises(VerifierError, match="colour"):
