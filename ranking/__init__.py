@@ -2,9 +2,17 @@
 
 from .bradley_terry import Fit, fit
 from .cluster import mean_ci_by_task
-from .errors import EmptyGroup, NonFiniteScore, NotConverged, RankingError, UnknownCandidate
+from .errors import (
+    BudgetTooSmall,
+    EmptyGroup,
+    NonFiniteScore,
+    NotConverged,
+    RankingError,
+    UnknownCandidate,
+)
 from .intervals import wilson
 from .paired import mcnemar_exact, mcnemar_mid_p
+from .pairs import SCHEDULES, Halving, Question, RoundRobin, Schedule, Swiss, halving_calls, round_robin_calls
 from .power import min_detectable_delta_pp, report_power
 from .rank import objective_comparisons, rank
 from .records import Candidate, Comparison, Power, RankedCandidate, Ranking
@@ -12,19 +20,27 @@ from .tiers import tier, tiers
 from .wins import Wins, win_matrix
 
 __all__ = [
+    "SCHEDULES",
+    "BudgetTooSmall",
     "Candidate",
     "Comparison",
     "EmptyGroup",
     "Fit",
+    "Halving",
     "NonFiniteScore",
     "NotConverged",
     "Power",
+    "Question",
     "RankedCandidate",
     "Ranking",
     "RankingError",
+    "RoundRobin",
+    "Schedule",
+    "Swiss",
     "UnknownCandidate",
     "Wins",
     "fit",
+    "halving_calls",
     "mcnemar_exact",
     "mcnemar_mid_p",
     "mean_ci_by_task",
@@ -32,6 +48,7 @@ __all__ = [
     "objective_comparisons",
     "rank",
     "report_power",
+    "round_robin_calls",
     "tier",
     "tiers",
     "wilson",

@@ -4,6 +4,7 @@
     ├── EmptyGroup               a group without a single candidate
     ├── UnknownCandidate         a comparison names an index outside the group, or a candidate with itself
     ├── NonFiniteScore           a score, cost or weight that is NaN, infinite or out of its range
+    ├── BudgetTooSmall           fewer questions than could compare every candidate with somebody
     └── NotConverged             the Bradley-Terry fit did not reach its optimum
 
 Not errors but results: nobody passed (`winner=None`), all ties, a single candidate, a comparison graph in
@@ -27,6 +28,10 @@ class UnknownCandidate(RankingError):
 
 class NonFiniteScore(RankingError):
     """A number that cannot be compared: NaN, infinite, or out of its range."""
+
+
+class BudgetTooSmall(RankingError):
+    """The calls do not suffice to compare everybody with somebody."""
 
 
 class NotConverged(RankingError):
