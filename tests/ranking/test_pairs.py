@@ -101,7 +101,7 @@ def test_swiss_orders_the_whole_field() -> None:
     rng = np.random.default_rng(1)
     world = JudgedWorld.draw(12, 0.98, rng)
     _, answers = play(Swiss(12, round_robin_calls(12)), world, rng)
-    assert best(12, answers) == int(np.argmax(world.strengths))
+    assert world.close_to_best(best(12, answers), 0.2)
     assert np.corrcoef(fit(12, answers).theta, world.strengths)[0, 1] > 0.8
 
 
