@@ -1,0 +1,75 @@
+"""Regular expressions that end: every search has a time limit, whoever wrote the pattern or the text.
+
+The syntax is that of `re`; the engine is the library `regex`, which can stop in the middle of a search.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Annotated
+
+import regex  # type: ignore[import-untyped]
+from pydantic import AfterValidator
+
+from .check import Span
+
+TIMEOUT_S = 2.0  #: for all searches of one call
+MAX_PATTERN = 1000  #: characters
+MAX_MATCHES = 100_000
+
+
+class PatternTimeout(Exception):
+    """A pattern did not come to an end on a text: nobody knows whether it matches."""
+
+
+def find(pattern: str, text: str, *, ignore_case: bool = False, lines: bool = False) -> list[Span]:
+    """Where a pattern matches, in order, not overlapping, as `re.finditer` finds it; at most 100,000.
+
+    `lines`: ^ and $ also match at line ends. Raises `PatternTimeout` after 2 s of searching, `ValueError`
+    for a pattern that is none.
+    """
+    compiled = _compiled(pattern, ignore_case, lines)
+    found: list[Span] = []
+    try:
+        for match in compiled.finditer(text, timeout=TIMEOUT_S, concurrent=True):
+            found.append(match.span())
+            if len(found) == MAX_MATCHES:
+                break
+    except TimeoutError:
+        shown = pattern if len(pattern) <= 80 else pattern[:80] + "..."
+        raise PatternTimeout(f"the pattern {shown!r} was not done after {TIMEOUT_S:g} s") from None
+    return found
+
+
+def split(pattern: str, text: str) -> list[Span]:
+    """The parts between the matches, as `re.split` gives them. Raises `PatternTimeout`."""
+    return between(find(pattern, text), len(text))
+
+
+def between(spans: list[Span], end: int) -> list[Span]:
+    """The parts of [0, end) between spans; one more than there are spans."""
+    starts = [0, *(stop for _, stop in spans)]
+    stops = [*(start for start, _ in spans), end]
+    return list(zip(starts, stops, strict=True))
+
+
+def _usable(pattern: str) -> str:
+    if len(pattern) > MAX_PATTERN:
+        raise ValueError(f"has {len(pattern)} characters; a pattern has at most {MAX_PATTERN}")
+    if not pattern.strip():
+        raise ValueError("is empty")
+    _compiled(pattern, True, False)
+    return pattern
+
+
+#: A pattern as an argument: compiled when it is read, so that a broken one is told then.
+Pattern = Annotated[str, AfterValidator(_usable)]
+
+
+@lru_cache(maxsize=512)
+def _compiled(pattern: str, ignore_case: bool, lines: bool) -> regex.Pattern[str]:
+    flags = regex.VERSION0 | (regex.IGNORECASE if ignore_case else 0) | (regex.MULTILINE if lines else 0)
+    try:
+        return regex.compile(pattern, flags)
+    except (regex.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"is no regular expression ({error}); write \\ before special characters") from None
