@@ -1,12 +1,15 @@
 """Regular expressions that end: every search has a time limit, whoever wrote the pattern or the text.
 
-The syntax is that of `re`; the engine is the library `regex`, which can stop in the middle of a search.
+The syntax is that of `re`. Patterns that cannot run away go to `re` itself; all others to the library `regex`,
+which can stop in the middle of a search. (The two differ in `\\w` and `\\b`: for `regex` an accent that stands on
+its own, a vowel sign of Hindi for instance, belongs to a word.)
 """
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Any
 
 import regex  # type: ignore[import-untyped]
 from pydantic import AfterValidator
@@ -16,6 +19,9 @@ from .check import Span
 TIMEOUT_S = 2.0  #: for all searches of one call
 MAX_PATTERN = 1000  #: characters
 MAX_MATCHES = 100_000
+
+#: A literal, a literal as a whole word, or a run of word characters: linear in the text.
+_TAME = re.compile(r"(?:\\b)?[^\\^$.|?*+()\[\]{}]+(?:\\b)?|\\w\+")
 
 
 class PatternTimeout(Exception):
@@ -28,10 +34,10 @@ def find(pattern: str, text: str, *, ignore_case: bool = False, lines: bool = Fa
     `lines`: ^ and $ also match at line ends. Raises `PatternTimeout` after 2 s of searching, `ValueError`
     for a pattern that is none.
     """
-    compiled = _compiled(pattern, ignore_case, lines)
+    limit = {} if _TAME.fullmatch(pattern) else {"timeout": TIMEOUT_S, "concurrent": True}
     found: list[Span] = []
     try:
-        for match in compiled.finditer(text, timeout=TIMEOUT_S, concurrent=True):
+        for match in _compiled(pattern, ignore_case, lines).finditer(text, **limit):
             found.append(match.span())
             if len(found) == MAX_MATCHES:
                 break
@@ -53,6 +59,11 @@ def between(spans: list[Span], end: int) -> list[Span]:
     return list(zip(starts, stops, strict=True))
 
 
+def is_plain(pattern: str) -> bool:
+    """Whether a pattern matches its own text and nothing else, case aside."""
+    return re.search(r"[\\^$.|?*+()\[\]{}]", pattern) is None
+
+
 def _usable(pattern: str) -> str:
     if len(pattern) > MAX_PATTERN:
         raise ValueError(f"has {len(pattern)} characters; a pattern has at most {MAX_PATTERN}")
@@ -67,9 +78,10 @@ Pattern = Annotated[str, AfterValidator(_usable)]
 
 
 @lru_cache(maxsize=512)
-def _compiled(pattern: str, ignore_case: bool, lines: bool) -> regex.Pattern[str]:
-    flags = regex.VERSION0 | (regex.IGNORECASE if ignore_case else 0) | (regex.MULTILINE if lines else 0)
+def _compiled(pattern: str, ignore_case: bool, lines: bool) -> Any:
+    engine: Any = re if _TAME.fullmatch(pattern) else regex
+    flags = (engine.IGNORECASE if ignore_case else 0) | (engine.MULTILINE if lines else 0)
     try:
-        return regex.compile(pattern, flags)
-    except (regex.error, RecursionError, OverflowError) as error:
+        return engine.compile(pattern, flags)
+    except (engine.error, RecursionError, OverflowError) as error:
         raise ValueError(f"is no regular expression ({error}); write \\ before special characters") from None

@@ -10,8 +10,8 @@ from typing import Annotated
 from pydantic import StringConstraints
 
 from ..check import Bounds, Check, Finding, bounds, exactly, kept, related
-from ..patterns import Pattern, find
-from .keywords import Count, is_plain
+from ..patterns import Pattern, find, is_plain
+from .keywords import Count
 
 OPTIONS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 _FENCES = ("```json", "```Json", "```JSON", "```")

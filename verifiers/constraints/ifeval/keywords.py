@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
 from ..check import Bounds, Check, Finding, Relation, Span, bounds, kept, related
-from ..patterns import Pattern, find
+from ..patterns import Pattern, find, is_plain
 
 Count = Annotated[int, Field(ge=0)]
 Words = Annotated[list[Pattern], Field(min_length=1, max_length=100)]
@@ -103,11 +102,6 @@ class LetterFrequency(Check):
 
     def counts(self) -> Mapping[str, Bounds]:
         return {f"the letter {self.letter.lower()!r}": bounds(self.let_relation, self.let_frequency)}
-
-
-def is_plain(pattern: str) -> bool:
-    """Whether a pattern matches its own text and nothing else."""
-    return not re.search(r"[\\^$.|?*+()\[\]{}]", pattern)
 
 
 def _places(text: str, letter: str) -> list[Span]:
