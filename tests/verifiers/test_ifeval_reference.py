@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 import ifeval_reference
+import pytest
 
 
 def test_no_verdict_differs_from_the_reference_on_texts_made_to_touch_every_rule():

@@ -31,7 +31,7 @@ class PatternTimeout(Exception):
 def find(pattern: str, text: str, *, ignore_case: bool = False, lines: bool = False) -> list[Span]:
     """Where a pattern matches, in order, not overlapping, as `re.finditer` finds it; at most 100,000.
 
-    `lines`: ^ and $ also match at line ends. Raises `PatternTimeout` after 2 s of searching, `ValueError`
+    `lines`: ^ and $ also match at line ends. Raises `PatternTimeout` after some 2 s of searching, `ValueError`
     for a pattern that is none.
     """
     limit = {} if _TAME.fullmatch(pattern) else {"timeout": TIMEOUT_S, "concurrent": True}
