@@ -15,8 +15,8 @@ from verifiers.constraints import ConstraintError, ConstraintSet, read_constrain
 from ..errors import ConfigError
 from ..fork import task_layer
 from ..policies import Policy
-from ..store import Problems, dump_json, read_lines
-from ..store.jsonl import Appender
+from ..store import Appender, Problems, dump_json
+from ..store.jsonl import read_lines
 from .compliance import run_compliance
 from .records import ComplianceRecord, Mode
 from .workshop import RepairSettings
