@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import time
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verifiers.constraints import Artifact, ConstraintError, evaluate, read_constraints
-from verifiers.constraints.patterns import PatternTimeout, find
 
 
 def table(method: str, name: str = "", /, **args: Any) -> dict[str, Any]:
@@ -207,12 +205,9 @@ def test_the_digest_of_a_set_does_not_depend_on_the_order_of_keys_or_constraints
 
 
 def test_a_pattern_that_runs_away_is_ended_and_is_no_verdict():
-    began = time.monotonic()
     found = judged("a" * 5000 + "!", table("file_matches", "m", pattern="(?:a|a)+[b-z]"))
-    assert time.monotonic() - began < 20
     assert (found.results[0].outcome, found.passed, found.undecided) == ("error", False, True)
-    with pytest.raises(PatternTimeout, match="was not done after"):
-        find("(?:a|a)+[b-z]", "a" * 5000 + "!")
+    assert found.results[0].message == "the pattern '(?:a|a)+[b-z]' was not done after 2 s"
 
 
 def test_a_violated_hard_constraint_decides_even_where_another_could_not_be_told():
@@ -221,12 +216,18 @@ def test_a_violated_hard_constraint_decides_even_where_another_could_not_be_told
     assert (found.passed, found.undecided) == (False, False)
 
 
+def test_a_text_made_to_keep_our_own_patterns_busy_fails():
+    found = judged("[" * 99_000, table("detectable_content:number_placeholders", "p", num_placeholders=0))
+    assert found.results[0].outcome == "fail"
+    assert "was not done after" in found.results[0].message
+
+
 @pytest.mark.parametrize("method", ["detectable_format:number_bullet_lists", "punctuation:no_comma"])
 def test_a_huge_text_is_not_looked_at_and_has_not_passed(method):
     args = {"num_bullets": 0} if "bullet" in method else {}
     found = judged("\n" * 250_000 + "x", table(method, "m", **args))
     assert found.results[0].outcome == "fail"
-    assert "more than the 200000 checked" in found.results[0].message
+    assert "more than the 100000 checked" in found.results[0].message
 
 
 @pytest.mark.parametrize(

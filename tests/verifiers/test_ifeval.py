@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from verifiers.constraints import IFEVAL_TYPES, Artifact, evaluate, read_constraints
+from verifiers.constraints.ifeval import tables
 from verifiers.constraints.language import language_of
 from verifiers.constraints.sentences import sentences
 
@@ -189,6 +190,17 @@ def test_the_evidence_is_the_place_in_the_text(kind, args, text, said):
 def test_arguments_that_are_none_are_absent_as_in_ifevals_data():
     args = {"num_words": 2, "relation": "at least", "keywords": None, "language": None}
     assert look("length_constraints:number_words", args, "two words").passed
+
+
+def test_a_row_of_ifevals_data_becomes_constraints():
+    ids = ["punctuation:no_comma", "length_constraints:number_words"]
+    kwargs = [{"num_words": None}, {"num_words": 3, "relation": "less than", "language": None}]
+    constraints = read_constraints(tables(ids, kwargs))
+    assert [c.id for c in constraints.constraints] == [
+        "1-punctuation:no_comma",
+        "2-length_constraints:number_words",
+    ]
+    assert evaluate(constraints, {None: Artifact.of("two words")}).passed
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 #: A text longer than this is not looked at and has not passed.
-MAX_CHARS = 200_000
+MAX_CHARS = 100_000
 #: Places kept as evidence for one check.
 MAX_SPANS = 20
 
@@ -48,6 +48,9 @@ class Check(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     needs_file: ClassVar[bool] = False  #: whether it makes sense for a file only
+    #: Whether the task brings a pattern. One that does not end is the task's fault, and nothing is told of the
+    #: text then; where all patterns are ours, only a text made to do so can keep them busy, and it fails.
+    has_pattern: ClassVar[bool] = False
 
     def describe(self) -> str:
         """The demand, as one sentence to the writer of the text."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from ..verdict import CheckResult
 from .check import Artifact, Check
@@ -76,7 +77,8 @@ def _result(constraint: Constraint, check: Check, artifact: Artifact) -> CheckRe
     try:
         finding = check.look(artifact)
     except PatternTimeout as error:
-        return CheckResult(id=constraint.id, outcome="error", message=str(error)[:500])
+        outcome: Literal["error", "fail"] = "error" if check.has_pattern else "fail"
+        return CheckResult(id=constraint.id, outcome=outcome, message=str(error)[:500])
     return CheckResult(
         id=constraint.id,
         outcome="pass" if finding.passed else "fail",

@@ -85,6 +85,8 @@ class FileContains(Check):
 class FileMatches(Check):
     """A regular expression (the syntax of `re`; ^ and $ at line ends) matches somewhere."""
 
+    has_pattern: ClassVar[bool] = True
+
     pattern: Pattern
 
     def describe(self) -> str:

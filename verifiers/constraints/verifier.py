@@ -5,8 +5,8 @@ the tables `[[metadata.rollout_fork.constraints]]` of a task.toml.
 
 Outcomes: "fail" when a hard constraint is violated (an absent, empty, overlong or undecodable text violates
 every one that is about it); "unknown" without `infra` and with a cause when it is not the work's fault:
-"no_constraints" and "bad_constraint" (the task is wrong), "timeout" (a pattern that does not end; if another
-hard constraint is violated, that decides). Soft constraints lower the score and never the outcome; where
+"no_constraints" and "bad_constraint" (the task is wrong), "timeout" (a pattern of the task's that does not end;
+if another hard constraint is violated, that decides). Soft constraints lower the score and never the outcome; where
 there are only soft ones, any work passes with the score they give.
 """
 

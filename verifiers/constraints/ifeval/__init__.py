@@ -10,3 +10,19 @@ small letters, a repeated prompt is compared without its case. Differences, all 
 - a letter may be any one character (the reference replaces "#" by a random letter);
 - sentences: see `sentences.py`; languages: langdetect with a fixed seed.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def tables(instruction_ids: Sequence[str], kwargs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row of IFEval's data (`instruction_id_list` and `kwargs`) as constraints to read; all hard.
+
+    Raises `ValueError` when the two lists differ in length.
+    """
+    return [
+        {"id": f"{number}-{name}", "method": name, "args": dict(args)}
+        for number, (name, args) in enumerate(zip(instruction_ids, kwargs, strict=True), 1)
+    ]

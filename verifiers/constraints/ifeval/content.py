@@ -4,7 +4,7 @@ no commas. detectable_content:*, combination:*, startend:*, punctuation:no_comma
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import StringConstraints
 
@@ -35,6 +35,8 @@ class NumberPlaceholders(Check):
 
 class Postscript(Check):
     """A postscript: its marker somewhere, in any case; "P.S." and "P.P.S" may have spaces between."""
+
+    has_pattern: ClassVar[bool] = True
 
     postscript_marker: Annotated[Pattern, StringConstraints(strip_whitespace=True)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import StringConstraints
 
@@ -71,6 +71,8 @@ class NumberHighlightedSections(Check):
 
 class MultipleSections(Check):
     """At least so many sections, each begun by the splitter and a number."""
+
+    has_pattern: ClassVar[bool] = True
 
     section_spliter: Annotated[Pattern, StringConstraints(strip_whitespace=True)]
     num_sections: Count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints
 
@@ -16,6 +16,8 @@ Words = Annotated[list[Pattern], Field(min_length=1, max_length=100)]
 
 class Existence(Check):
     """Every keyword occurs: a pattern, found anywhere, also inside a word, in any case."""
+
+    has_pattern: ClassVar[bool] = True
 
     keywords: Words
 
@@ -44,6 +46,8 @@ class Existence(Check):
 class Frequency(Check):
     """A keyword occurs so often."""
 
+    has_pattern: ClassVar[bool] = True
+
     keyword: Annotated[Pattern, StringConstraints(strip_whitespace=True)]
     frequency: Count
     relation: Relation
@@ -65,6 +69,8 @@ class Frequency(Check):
 
 class ForbiddenWords(Check):
     """None of the words occurs as a whole word, in any case."""
+
+    has_pattern: ClassVar[bool] = True
 
     forbidden_words: Words
 
