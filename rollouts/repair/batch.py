@@ -19,7 +19,7 @@ from ..store import Appender, Problems, dump_json
 from ..store.jsonl import read_lines
 from .compliance import run_compliance
 from .records import ComplianceRecord, Mode
-from .workshop import RepairSettings
+from .workshop import RepairSettings, check_one_text
 
 FILE = "compliance.jsonl"
 
@@ -108,15 +108,18 @@ def read_records(path: Path, problems: Problems | None = None) -> Iterator[Compl
 
 
 def constraints_of(task: Task) -> ConstraintSet:
-    """The constraints a task brings along. Raises `ConfigError` when there are none, or broken ones."""
+    """The constraints a task brings along. Raises `ConfigError` when there are none, broken ones,
+    or some about several texts."""
     tables = task.metadata.get("rollout_fork", {}).get("constraints")
     if not tables:
         raise ConfigError(
             f"task {task.id}: brings no constraints; add [[metadata.rollout_fork.constraints]] to task.toml"
         )
     try:
-        return read_constraints(tables)
-    except ConstraintError as error:
+        found = read_constraints(tables)
+        check_one_text(found)
+        return found
+    except (ConstraintError, ConfigError) as error:
         raise ConfigError(f"task {task.id}: {error}") from None
 
 

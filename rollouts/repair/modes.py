@@ -2,8 +2,9 @@
 
 direct         one reply to the task
 prompt_retry   whole new answers, shown the one before and what is wrong with it; the best one stands
-full_pcl       one violation after the other, most urgent first, by the mildest strategy that applies; what
-               breaks anything that held is rolled back, and what nothing mends stays in the list
+full_pcl       one violation after the other, most urgent first: a passage rewritten, the whole regenerated, a
+               string edit at last; what breaks anything that held is rolled back, and what nothing mends
+               stays in the list
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from .patches import passage_of, patched
 from .records import Mode, Way
 from .workshop import Workshop
 
-LADDER: tuple[Way, ...] = ("patch", "rewrite_span", "regenerate")
+#: From the mildest to the last resort: a string edit mends nothing but the verdict, unless it is asked for.
+LADDER: tuple[Way, ...] = ("rewrite_span", "regenerate", "patch")
 
 
 async def direct(shop: Workshop) -> None:
@@ -30,7 +32,7 @@ async def prompt_retry(shop: Workshop) -> None:
     while not shop.done and shop.found is not None:
         targets = shop.open_violations()
         messages = prompts.again(shop.prompt, shop.text, shop.found, targets)
-        await shop.ask("retry", messages, targets=targets, rule="best")
+        await shop.ask("retry", messages, targets=targets, rule="best", compose=_whole(shop))
 
 
 async def full_pcl(shop: Workshop) -> None:
@@ -71,7 +73,7 @@ def _next(shop: Workshop, tries: Counter[tuple[int | None, str, Way]]) -> tuple[
 
 
 def _ladder(shop: Workshop, target: str) -> list[Way]:
-    """The strategies that apply to a violation: the declared one first, then from mild to thorough."""
+    """The strategies that apply to a violation: the declared one first, then in the order of `LADDER`."""
     constraint = shop.constraints[target]
     declared = constraint.repair.strategy
     order = sorted(LADDER, key=lambda way: way != declared)
@@ -92,17 +94,23 @@ async def _repair(shop: Workshop, target: str, way: Way) -> None:
     place = _passage(shop, target) if way == "rewrite_span" else None
     if place is None:
         messages = prompts.again(shop.prompt, text, found, [target])
-        await shop.ask("regenerate", messages, targets=[target], rule="no_regression")
+        await shop.ask("regenerate", messages, targets=[target], rule="no_regression", compose=_whole(shop))
         return
     start, end = place
     messages = prompts.passage(shop.prompt, text, found, [target], start, end)
-    await shop.ask(
-        "rewrite_span",
-        messages,
-        targets=[target],
-        rule="no_regression",
-        compose=lambda said: text[:start] + said.strip("\n") + text[end:],
-    )
+    whole = _whole(shop)
+
+    def put_in(said: str) -> str:
+        """Saying nothing is no new passage: that would mend a violation by deleting it."""
+        said = whole(said).strip("\n")
+        return text[:start] + said + text[end:] if said.strip() else text
+
+    await shop.ask("rewrite_span", messages, targets=[target], rule="no_regression", compose=put_in)
+
+
+def _whole(shop: Workshop) -> Callable[[str], str]:
+    prompt, text = shop.prompt, shop.text
+    return lambda said: prompts.unfenced(said, prompt, text)
 
 
 def _passage(shop: Workshop, target: str) -> tuple[int, int] | None:

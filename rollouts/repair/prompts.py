@@ -47,6 +47,13 @@ def passage(
     return (Message(role="user", content="\n\n".join(parts)),)
 
 
+def unfenced(said: str, *texts: str) -> str:
+    """A reply without the boundary lines of its prompt (`texts` as in `fence_for`), where it repeats them."""
+    mark = fence_for(*texts)
+    lines = [line for line in said.split("\n") if not (line.startswith("----- ") and line.endswith(mark))]
+    return "\n".join(lines)
+
+
 def fence_for(*texts: str) -> str:
     """A boundary that occurs in none of the texts, so none of them can close it. It is derived from them,
     so that the same texts give the same prompt."""

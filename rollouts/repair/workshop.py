@@ -54,11 +54,7 @@ class Workshop:
     began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        paths = sorted({str(c.path) for c in self.constraints.constraints})
-        if len(paths) > 1:
-            raise ConfigError(
-                f"constraints speak of {len(paths)} texts ({', '.join(paths)}); a compliance run writes one"
-            )
+        check_one_text(self.constraints)
 
     @property
     def text(self) -> str:
@@ -172,6 +168,15 @@ class Workshop:
 
     def _spent(self) -> int:
         return sum((a.usage.input_tokens or 0) + (a.usage.output_tokens or 0) for a in self.attempts)
+
+
+def check_one_text(constraints: ConstraintSet) -> None:
+    """Raises `ConfigError` when constraints are about more than one text."""
+    paths = sorted({c.path or "the answer" for c in constraints.constraints})
+    if len(paths) > 1:
+        raise ConfigError(
+            f"constraints speak of {len(paths)} texts ({', '.join(paths)}); a compliance run writes one"
+        )
 
 
 def _said(draft: Attempt, reply: PolicyReply, began: float) -> Attempt:

@@ -24,6 +24,7 @@ from repair_support import (
 from rollouts.errors import ConfigError
 from rollouts.repair import MODES, Attempt, ComplianceRecord, RepairSettings, run_compliance
 from rollouts.repair.prompts import fence_for
+from verifiers.constraints import patterns
 
 ONLY_MODEL = RepairSettings(patches=False)
 
@@ -147,7 +148,7 @@ async def test_the_first_prompt_is_the_bare_task_in_every_mode():
 async def test_a_string_edit_is_marked_and_so_is_everything_made_from_it():
     policy = says("see you, all of you", "see you all of you on Friday")
     record = await run(
-        "full_pcl", policy, {**NO_COMMA, "priority": 900}, {**FRIDAY, "repair": {"strategy": "regenerate"}}
+        "full_pcl", policy, {**NO_COMMA, "priority": 900, "repair": {"strategy": "patch"}}, FRIDAY
     )
     assert [(a.strategy, a.checker_edit) for a in record.attempts] == [
         ("first", False),
@@ -178,10 +179,32 @@ async def test_one_passage_is_rewritten_where_the_evidence_shows_the_place():
     assert "The passage that has to change:\n----- passage begins" in attempt.messages[0].content
 
 
-async def test_a_declared_strategy_comes_first():
-    table = {**NO_COMMA, "repair": {"strategy": "regenerate"}}
-    record = await run("full_pcl", says("one, two", "one two"), table)
-    assert [a.strategy for a in record.attempts] == ["first", "regenerate"]
+@pytest.mark.parametrize("said", ["", {"text": "", "finish": "refusal"}])
+async def test_saying_nothing_does_not_delete_the_passage_that_violates(said):
+    text = "Dear all\nthis is urgent\nsee you there on the day and bring what you like"
+    record = await run("full_pcl", says(text, said), CALM, settings=ONLY_MODEL)
+    assert (record.final_pass, last(record).artifact) == (False, text)
+    assert record.attempts[1].why == "rolled back: nothing changed"
+
+
+async def test_a_reply_that_repeats_the_boundary_lines_loses_them():
+    def echo(messages, sampling):
+        shown = messages[0].content
+        start, end = shown.index("----- answer begins"), shown.index("\n\nNot met")
+        return shown[start:end].replace("See you", "Friday")
+
+    record = await run("full_pcl", says("See you", echo), FRIDAY)
+    assert last(record).strategy == "regenerate"
+    assert "----- answer begins" in str(last(record).reply)
+    assert last(record).artifact == "Friday"
+
+
+async def test_a_string_edit_is_the_last_resort_unless_it_is_declared():
+    record = await run("full_pcl", says("one, two", "three, four"), NO_COMMA)
+    assert [a.strategy for a in record.attempts] == ["first", "regenerate", "patch"]
+    declared = {**NO_COMMA, "repair": {"strategy": "patch"}}
+    record = await run("full_pcl", says("one, two", "three, four"), declared)
+    assert [a.strategy for a in record.attempts] == ["first", "patch"]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -225,7 +248,8 @@ async def test_a_run_out_of_time_is_truncated():
     assert record.attempts[1].error == "seconds"
 
 
-async def test_a_constraint_that_cannot_be_told_is_missing_and_no_pass():
+async def test_a_constraint_that_cannot_be_told_is_missing_and_no_pass(monkeypatch):
+    monkeypatch.setattr(patterns, "TIMEOUT_S", 0.05)
     runaway = constraint("m", "file_matches", pattern="(?:a|a)+[b-z]")
     record = await run("direct", says("a" * 5000 + "!"), runaway)
     assert (record.ending, record.final_pass) == ("infra_error", None)

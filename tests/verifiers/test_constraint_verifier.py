@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from verifiers import Submission, verifier
+from verifiers.constraints import patterns
 from verifiers.constraints.verifier import ConstraintVerifier
 from verifiers.errors import ConstraintError
 from verifiers.selfcheck import check_verifier
@@ -103,7 +104,8 @@ async def test_a_task_without_constraints_is_unknown(pool, base):
     assert (verdict.outcome, verdict.cause) == ("unknown", "no_constraints")
 
 
-async def test_a_pattern_without_end_is_unknown_with_a_cause(pool, answer):
+async def test_a_pattern_without_end_is_unknown_with_a_cause(pool, answer, monkeypatch):
+    monkeypatch.setattr(patterns, "TIMEOUT_S", 0.05)
     runaway = {"id": "m", "method": "file_matches", "args": {"pattern": "(?:a|a)+[b-z]"}}
     verdict = await ConstraintVerifier().verify(answer("a" * 5000 + "!", runaway), pool)
     assert (verdict.outcome, verdict.cause) == ("unknown", "timeout")

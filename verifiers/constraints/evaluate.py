@@ -47,10 +47,6 @@ class Compliance:
         found = [pair for pair in self._pairs() if pair[1].outcome != "pass"]
         return tuple(sorted(found, key=lambda pair: (pair[0].level != "hard", -pair[0].priority)))
 
-    def outcome_of(self, constraint_id: str) -> str:
-        """ "pass", "fail" or "error". Raises `KeyError`."""
-        return next((r.outcome for r in self.results if r.id == constraint_id), "") or _missing(constraint_id)
-
     def _pairs(self) -> list[tuple[Constraint, CheckResult]]:
         return list(zip(self.constraints.constraints, self.results, strict=True))
 
@@ -85,7 +81,3 @@ def _result(constraint: Constraint, check: Check, artifact: Artifact) -> CheckRe
         message=finding.message[:500],
         spans=finding.spans,
     )
-
-
-def _missing(constraint_id: str) -> str:
-    raise KeyError(constraint_id)

@@ -20,7 +20,7 @@ Level = Literal["hard", "soft"]
 Category = Literal["format", "content", "style", "tool", "state", "security", "semantic"]
 Strategy = Literal["auto", "patch", "rewrite_span", "regenerate"]
 
-MAX_CONSTRAINTS = 200
+MAX_CONSTRAINTS = 64
 
 
 def _inside(path: str) -> str:

@@ -50,6 +50,9 @@ class EnglishCapital(Check):
     def facts(self) -> Mapping[str, str]:
         return {"case": "capital", "language": "en"}
 
+    def counts(self) -> Mapping[str, Bounds]:
+        return {"words in capital letters": bounds("at least", 1)}
+
 
 class EnglishLowercase(Check):
     """English, and no capital letter."""
