@@ -89,49 +89,52 @@ class ConstraintSet:
         return sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def read_constraints(given_tables: Sequence[Mapping[str, Any] | Constraint]) -> ConstraintSet:
+def read_constraints(tables: Sequence[Mapping[str, Any] | Constraint]) -> ConstraintSet:
     """Read constraints from plain tables. Raises `ConstraintError` with everything that is wrong: nothing
     there, double ids, unknown methods (with the nearest name), missing or ill-typed arguments, and demands
     that no text can meet together."""
-    problems: list[ConstraintProblem] = []
-    if isinstance(given_tables, str | bytes | Mapping) or not isinstance(given_tables, Sequence):
+    if isinstance(tables, str | bytes) or not isinstance(tables, Sequence):
         raise ConstraintError([ConstraintProblem(0, "", "constraints must be a list of tables")])
-    if not 0 < len(given_tables) <= MAX_CONSTRAINTS:
-        message = f"there are {len(given_tables)} constraints; 1 to {MAX_CONSTRAINTS} can be checked"
+    if not 0 < len(tables) <= MAX_CONSTRAINTS:
+        message = f"there are {len(tables)} constraints; 1 to {MAX_CONSTRAINTS} can be checked"
         raise ConstraintError([ConstraintProblem(0, "", message)])
-    read: list[tuple[int, Constraint, Check]] = []
-    for index, table in enumerate(given_tables):
-        try:
-            constraint = table if isinstance(table, Constraint) else Constraint.model_validate(table)
-        except ValidationError as error:
-            name = str(table.get("id", "")) if isinstance(table, Mapping) else ""
-            problems += [ConstraintProblem(index, name, told) for told in _told(error)]
-            continue
-        try:
-            read.append((index, constraint, _check(constraint)))
-        except ValidationError as error:
-            problems += [
-                ConstraintProblem(index, constraint.id, f"args.{told}" if told else told)
-                for told in _told(error)
-            ]
-        except (KeyError, ValueError) as error:
-            problems.append(ConstraintProblem(index, constraint.id, str(error.args[0])))
+    problems: list[ConstraintProblem] = []
+    found = [_read(index, table, problems) for index, table in enumerate(tables)]
+    read = [each for each in found if each is not None]
     problems += _doubles(read)
     if not problems:
         problems += [
-            ConstraintProblem(read[second][0], read[second][1].id, message)
-            for second, message in contradictions([(c, check) for _, c, check in read])
+            ConstraintProblem(read[later][0], read[later][1].id, message)
+            for later, message in contradictions([(c, check) for _, c, check in read])
         ]
     if problems:
         raise ConstraintError(problems)
     return ConstraintSet(tuple(c for _, c, _ in read), tuple(check for _, _, check in read))
 
 
-def _check(constraint: Constraint) -> Check:
-    check = METHODS.load(constraint.method).model_validate(given(constraint.args))
+def _read(
+    index: int, table: Mapping[str, Any] | Constraint, problems: list[ConstraintProblem]
+) -> tuple[int, Constraint, Check] | None:
+    """One constraint with its check; None, and what is wrong with it in `problems`."""
+    try:
+        constraint = table if isinstance(table, Constraint) else Constraint.model_validate(table)
+    except ValidationError as error:
+        name = str(table.get("id", ""))[:128] if isinstance(table, Mapping) else ""
+        problems += [ConstraintProblem(index, name, told) for told in _told(error)]
+        return None
+    try:
+        check = METHODS.load(constraint.method).model_validate(given(constraint.args))
+    except KeyError as error:
+        problems.append(ConstraintProblem(index, constraint.id, str(error.args[0])))
+        return None
+    except ValidationError as error:
+        problems += [ConstraintProblem(index, constraint.id, told) for told in _told(error, "args")]
+        return None
     if check.needs_file and constraint.path is None:
-        raise ValueError(f"method {constraint.method} needs a `path`")
-    return check
+        message = f"method {constraint.method} needs a `path`"
+        problems.append(ConstraintProblem(index, constraint.id, message))
+        return None
+    return index, constraint, check
 
 
 def _doubles(read: Sequence[tuple[int, Constraint, Check]]) -> list[ConstraintProblem]:
@@ -145,11 +148,11 @@ def _doubles(read: Sequence[tuple[int, Constraint, Check]]) -> list[ConstraintPr
     return found
 
 
-def _told(error: ValidationError) -> list[str]:
+def _told(error: ValidationError, *prefix: str) -> list[str]:
     """One short sentence for each thing that is wrong."""
     told = []
     for each in error.errors(include_url=False)[:10]:
-        place = ".".join(map(str, each["loc"]))
+        place = ".".join(map(str, (*prefix, *each["loc"])))
         shown = "" if each["type"] == "missing" else f" (found {str(each.get('input'))[:60]!r})"
-        told.append(f"{place}: {each['msg']}{shown}" if place else f"{each['msg']}")
+        told.append(f"{place}: {each['msg']}{shown}" if place else f"{each['msg']}{shown}")
     return told
