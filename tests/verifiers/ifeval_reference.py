@@ -9,6 +9,7 @@ it those are left out. The test `test_ifeval_reference.py` does the same in smal
 from __future__ import annotations
 
 import random
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -167,6 +168,8 @@ def reference() -> Callable[[str, dict[str, Any], str], bool | None] | None:
     except ImportError:
         return None
     language.seed = 0
+    # As the reference was published; NLTK 3.10 put another engine below it, for which lone accents are words.
+    util.count_words = lambda text: len(re.findall(r"\w+", text))
     if not has_punkt:
         from verifiers.constraints.sentences import word_tokens
 

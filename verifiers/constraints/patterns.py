@@ -21,6 +21,8 @@ from .check import Span
 TIMEOUT_S = 2.0
 MAX_PATTERN = 1000  #: characters
 MAX_MATCHES = 100_000
+#: What `\s` is for `re`; for `regex` the four separators of ASCII are no space.
+SPACE = r"[\s\x1c-\x1f]"
 
 #: A literal, a literal as a whole word, or a run of word characters: linear in the text.
 _TAME = re.compile(r"(?:\\b)?[^\\^$.|?*+()\[\]{}]+(?:\\b)?|\\w\+")

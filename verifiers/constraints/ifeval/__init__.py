@@ -8,6 +8,7 @@ small letters, a repeated prompt is compared without its case. Differences, all 
 - a text whose language cannot be told passes no check of language or case (the reference passes it);
 - a missing, negative or impossible argument is an error (the reference draws one at random);
 - a letter may be any one character (the reference replaces "#" by a random letter);
+- words are runs of `\\w` as `re` reads it, also with NLTK 3.10 and later, whose other engine counts lone accents;
 - sentences: see `sentences.py`; languages: langdetect with a fixed seed.
 """
 

@@ -9,12 +9,15 @@ from typing import Annotated, ClassVar
 from pydantic import StringConstraints
 
 from ..check import Bounds, Check, Finding, bounds, kept, related
-from ..patterns import Pattern, between, find
+from ..patterns import SPACE, Pattern, between, find
 from .keywords import Count
 
 #: A text that says something, without space around it.
 Phrase = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-_POSTSCRIPTS = {"P.P.S": r"\s*p\.\s?p\.\s?s.*$", "P.S.": r"\s*p\.\s?s\..*$"}
+_POSTSCRIPTS = {
+    "P.P.S": rf"{SPACE}*p\.{SPACE}?p\.{SPACE}?s.*$",
+    "P.S.": rf"{SPACE}*p\.{SPACE}?s\..*$",
+}
 
 
 class NumberPlaceholders(Check):
@@ -45,7 +48,7 @@ class Postscript(Check):
 
     def read(self, text: str) -> Finding:
         marker, small = self.postscript_marker, text.lower()
-        places = find(_POSTSCRIPTS.get(marker, rf"\s*{marker.lower()}.*$"), small, lines=True)
+        places = find(_POSTSCRIPTS.get(marker, rf"{SPACE}*{marker.lower()}.*$"), small, lines=True)
         if not places:
             return Finding(False, f"has no postscript {marker}")
         return Finding(True, "has a postscript", kept(places) if len(small) == len(text) else ())

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 from pydantic import StringConstraints
 
 from ..check import Bounds, Check, Finding, bounds, exactly, kept, related
-from ..patterns import Pattern, find, is_plain
+from ..patterns import SPACE, Pattern, find, is_plain
 from .keywords import Count
 
 OPTIONS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
@@ -26,7 +26,8 @@ class NumberBulletLists(Check):
         return f"Use exactly {self.num_bullets} bullet points, each on a line that begins with an asterisk."
 
     def read(self, text: str) -> Finding:
-        places = find(r"^\s*\*[^\*].*$", text, lines=True) + find(r"^\s*-.*$", text, lines=True)
+        places = find(rf"^{SPACE}*\*[^\*].*$", text, lines=True)
+        places += find(rf"^{SPACE}*-.*$", text, lines=True)
         return exactly(len(places), self.num_bullets, "bullet points", sorted(places))
 
     def counts(self) -> Mapping[str, Bounds]:
@@ -81,7 +82,7 @@ class MultipleSections(Check):
         return f"Write {self.num_sections} sections, beginning them {self.section_spliter} 1, and so on."
 
     def read(self, text: str) -> Finding:
-        places = find(rf"\s?{self.section_spliter}\s?\d+\s?", text)
+        places = find(rf"{SPACE}?{self.section_spliter}{SPACE}?\d+{SPACE}?", text)
         return related(len(places), "at least", self.num_sections, "sections", places)
 
     def counts(self) -> Mapping[str, Bounds]:

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, model_validator
 
 from ..check import Bounds, Check, Finding, Relation, bounds, exactly, related
-from ..patterns import find, split
+from ..patterns import SPACE, find, split
 from ..sentences import sentences
 from .keywords import Count
 
@@ -57,7 +57,7 @@ class NumberParagraphs(Check):
         return f"Write exactly {self.num_paragraphs} paragraphs with a line of *** between them."
 
     def read(self, text: str) -> Finding:
-        parts = split(r"\s?\*\*\*\s?", text)
+        parts = split(rf"{SPACE}?\*\*\*{SPACE}?", text)
         full = [(a, b) for a, b in parts if text[a:b].strip()]
         empty = [(a, b) for a, b in parts[1:-1] if not text[a:b].strip()]
         if empty:
