@@ -20,6 +20,7 @@ from typing import Any
 from kernel_pool import BaseSpec, CopyIn, RunStep
 from kernel_pool.kernel import Images
 from verifiers import TestPlan
+from verifiers.constraints import ConstraintError, read_constraints
 
 from .dockerfile import DEFAULT_WORKDIR, PLAIN_IMAGE, TOOLS, Environment, read_dockerfile
 from .errors import TaskInvalid, TaskProblem
@@ -112,9 +113,24 @@ def _own(toml: TomlFile) -> TomlTable:
         if key in own.data and isinstance(own.data[key], str) and not own.data[key].strip():
             own.wrong(key, "is empty; leave it out instead")
     own.value("visual", dict, "a table")
-    own.value("constraints", (dict, list), "a table or a list of tables")
+    _constraints(own)
     own.no_others()
     return own
+
+
+def _constraints(own: TomlTable) -> None:
+    """Broken constraints are told here, with their lines, and not after a run."""
+    tables = own.value("constraints", list, "a list of tables, [[metadata.rollout_fork.constraints]]")
+    if tables is None:
+        return
+    try:
+        read_constraints(plain(tables))
+    except ConstraintError as error:
+        keys = (*own.keys, "constraints")
+        own.file.problems += [
+            TaskProblem(own.file.path, own.file.line_of(keys, problem.index), str(problem))
+            for problem in error.problems
+        ]
 
 
 def _kept(toml: TomlFile, metadata: TomlTable, own: TomlTable) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from kernel_pool import BaseSpec, CopyIn
 from kernel_pool.kernel import Images
+from verifiers.constraints import ConstraintError, read_constraints
 
 from .dockerfile import DEFAULT_WORKDIR
 from .errors import TaskError, TaskInvalid, TaskProblem
@@ -136,6 +137,7 @@ def _inline(path: Path, number: int, item: _Line, cache: Path) -> Task:
     extra = dict(item.model_extra or {})
     if not isinstance(extra.get("rollout_fork", {}), dict):
         raise _invalid(path, number, "rollout_fork: must be an object, like that table of task.toml")
+    _check_constraints(path, number, extra.get("rollout_fork", {}))
     hidden = item.hidden_tests
     if item.tests and hidden is None and "test.sh" not in item.tests:
         if not any(name.rpartition("/")[2].startswith("test_") for name in item.tests):
@@ -163,6 +165,15 @@ def _inline(path: Path, number: int, item: _Line, cache: Path) -> Task:
         path=home,
         metadata=extra,
     )
+
+
+def _check_constraints(path: Path, number: int, own: dict[str, Any]) -> None:
+    if own.get("constraints") is not None:
+        try:
+            read_constraints(own["constraints"])
+        except ConstraintError as error:
+            problems = [TaskProblem(path, number, f"rollout_fork.{each}") for each in error.problems]
+            raise TaskInvalid(problems) from None
 
 
 def _materialise(home: Path, trees: dict[str, dict[str, str]]) -> Path:

@@ -54,8 +54,9 @@ class TomlFile:
         """Report a key as wrong."""
         self.problems.append(TaskProblem(self.path, self.line_of(keys), f"{'.'.join(keys)} {message}"))
 
-    def line_of(self, keys: tuple[str, ...]) -> int | None:
-        """The line on which a key is set, or the nearest table around it begins."""
+    def line_of(self, keys: tuple[str, ...], entry: int = 0) -> int | None:
+        """The line on which a key is set, or the nearest table around it begins; of a list of tables the
+        header of one `entry` (0-based)."""
         prefix: tuple[str, ...] = ()
         best: tuple[int, int] | None = None
         for number, line in enumerate(self.text.splitlines(), 1):
@@ -65,7 +66,9 @@ class TomlFile:
                 path = prefix + _parts(key[1])
             else:
                 continue
-            if path == keys[: len(path)] and (best is None or len(path) > best[0]):
+            if path == keys and entry > 0 and best is not None and best[0] == len(keys):
+                best, entry = (len(path), number), entry - 1
+            elif path == keys[: len(path)] and (best is None or len(path) > best[0]):
                 best = (len(path), number)
         return best[1] if best else None
 

@@ -11,7 +11,11 @@ from .errors import VerifierError
 from .verifier import Verifier
 
 VERIFIERS: Registry[Callable[..., Verifier]] = Registry(
-    "verifier", {"build": "verifiers.build:BuildVerifier"}
+    "verifier",
+    {
+        "build": "verifiers.build:BuildVerifier",
+        "constraints": "verifiers.constraints.verifier:ConstraintVerifier",
+    },
 )
 
 
