@@ -169,6 +169,52 @@ def memory(
 
 
 @app.command()
+def comply(
+    tasks: Annotated[str, typer.Argument(help="tasks with constraints, for instance suite:constraints")],
+    out: Annotated[Path, typer.Option("--out", help="directory; an unfinished one is finished")],
+    mode: Annotated[
+        list[str] | None, typer.Option("--mode", help="direct, prompt_retry, full_pcl (the default)")
+    ] = None,
+    policy: Annotated[str, typer.Option("--policy", help="who answers")] = "openai",
+    option: Annotated[
+        list[str] | None, typer.Option("--option", help="of the policy: name=value, for instance model=...")
+    ] = None,
+    task: Annotated[list[str] | None, typer.Option("--task", help="only these")] = None,
+    seed: Annotated[list[int] | None, typer.Option("--seed")] = None,
+    rounds: Annotated[int, typer.Option("--rounds", help="replies after the first")] = 3,
+    tokens: Annotated[int | None, typer.Option("--tokens", help="bound for each task")] = None,
+    seconds: Annotated[float | None, typer.Option("--seconds", help="bound for each task")] = None,
+    patches: Annotated[
+        bool, typer.Option(help="string edits that only please the checker, marked as such")
+    ] = True,
+    as_json: JsonOpt = False,
+) -> None:
+    """Have a policy answer tasks under constraints and mend its answers; the modes are compared by task."""
+    from .config import options_from
+    from .repair import RepairSettings
+    from .repair.command import run_comply
+
+    done = asyncio.run(
+        run_comply(
+            tasks,
+            out,
+            modes=mode or ["full_pcl"],
+            policy=policy,
+            options=options_from(option or []),
+            ids=task,
+            seeds=seed or [0],
+            settings=RepairSettings(rounds=rounds, tokens=tokens, seconds=seconds, patches=patches),
+        )
+    )
+    if as_json:
+        print(json.dumps(done.as_dict()))
+        return
+    for line in done.lines():
+        print(line)
+    print(out)
+
+
+@app.command()
 def doctor(
     as_json: JsonOpt = False,
     clean: Annotated[bool, typer.Option("--clean", help="remove what dead processes left behind")] = False,

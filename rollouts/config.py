@@ -203,6 +203,14 @@ def parse_config(text: str, overrides: Sequence[str] = (), origin: str = "config
         raise ConfigError(_explain(error, text, origin)) from None
 
 
+def options_from(given: Sequence[str]) -> dict[str, Any]:
+    """Options from texts `a.b=value`, as `--set` takes them. Raises `ConfigError`."""
+    data: dict[str, Any] = {}
+    for text in given:
+        _apply(data, text)
+    return data
+
+
 def _apply(data: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key:

@@ -164,7 +164,7 @@ def build_verifier(config: RunConfig) -> Verifier:
 
 
 #: Without parts in the config: the cheap ones first. Each applies to the tasks that declare it.
-_DECLARED = (VerifierConfig(name="build"),)
+_DECLARED = (VerifierConfig(name="constraints"), VerifierConfig(name="build", stage=1))
 
 
 def _part(part: VerifierConfig, repeats: int) -> Part:

@@ -27,7 +27,7 @@ LAYERS = (
     {"governance"},
     {"memory", "exports", "views", "snapshots", "rankings", "progress"},
     {"branch"},
-    {"fork"},
+    {"fork", "repair"},
     {"executor", "actors"},
     {"batch"},
     {"refork"},
