@@ -9,11 +9,14 @@ What an agent may have prepared, and why it gains nothing by it:
 - a reward file or report written beforehand: /logs is emptied, and the report has a name nobody could know;
 - sys.exit(0) or os._exit(0) in the code under test: a run without a complete report has failed, whatever its
   exit code, and every test that the files define must be in it;
-- skipping: a skipped test counts as not passed unless the test file itself marks it.
+- skipping: a skipped test counts as not passed unless the test file itself marks it;
+- whatever makes tests pass from within, because the work runs inside the test process (patched pytest, reports
+  rewritten, objects that equal everything, expected values read from the tests as they run): work that passed
+  is tested once more with expectations that are wrong, and must fail then (`control.py`).
 
-What remains: code under test runs inside the test process. Code that looks for the running pytest and
-rewrites its results from within can still forge a report; so can a process that a reward script starts.
-No verifier that imports the work can exclude that. Tests that run the work as a program of its own do.
+What remains: work that tells wrong expectations from right ones without knowing the answer, for instance by
+comparing two runs, which fresh forks, random places and equal names deny it; tests of which no expectation can
+be changed; and results other than pytest's, where a script's reward or exit code is taken as it comes.
 
 Outcomes: a time-out, a flood of output or a missing report is a "fail" with score 0 (work that hangs has not
 passed). "unknown" is kept for what the work cannot be blamed for: no tests, an unusable reward file, a test
@@ -24,11 +27,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kernel_pool import Limits, ReadOnlyMount
 from kernel_pool.text import shorten
 
+from .control import controlled
 from .runs import Finding, run_tests
 from .submission import Submission, TestPlan
 from .verdict import CheckResult, Verdict
@@ -54,12 +60,17 @@ class BuildVerifier:
 
     name = "build"
 
-    def __init__(self, repeats: int = 1, limits: Limits | None = None) -> None:
-        """`limits` bound the test command; its wall time is the plan's own."""
+    def __init__(self, repeats: int = 1, limits: Limits | None = None, *, control: bool = True) -> None:
+        """`limits` bound the test command; its wall time is the plan's own.
+
+        `control`: test work that passed once more, with expectations that are wrong. It costs passing work one
+        more run of its tests, failing work nothing.
+        """
         if repeats < 1:
             raise ValueError(f"repeats must be at least 1, not {repeats}")
         self._repeats = repeats
         self._limits = limits or Limits()
+        self._control = control
 
     async def verify(self, submission: Submission, pool: KernelPool) -> Verdict:
         """One verdict; with repeats it is that of the first run that did not pass. Raises `KernelError`."""
@@ -82,16 +93,21 @@ class BuildVerifier:
 
     async def _run_once(self, submission: Submission, plan: TestPlan, pool: KernelPool) -> Verdict:
         started = time.monotonic()
-        mounts = (ReadOnlyMount(plan.directory, plan.target),)
+        finding = await self._run(submission, pool, plan, plan.directory)
+        if self._control and finding.outcome == "pass" and plan.result == "pytest":
+            finding = await controlled(finding, plan, partial(self._run, submission, pool))
+        return self._verdict(submission, finding, time.monotonic() - started)
+
+    async def _run(self, submission: Submission, pool: KernelPool, plan: TestPlan, tests: Path) -> Finding:
+        """The plan's tests as they stand in `tests`, in a fresh fork."""
+        mounts = (ReadOnlyMount(tests, plan.target),)
         async with pool.lease(submission.snapshot, mounts=mounts) as kernel:
             ready = await kernel.run(["/bin/sh", "-c", _SET_UP, "sh", plan.workdir], cwd="/")
             if ready.exit_code == 7:
-                finding = Finding("fail", 0.0, f"the working directory {plan.workdir} is gone", result=ready)
-            elif not ready.ok:
-                finding = Finding("unknown", None, "/logs could not be prepared", infra=True, result=ready)
-            else:
-                finding = await run_tests(kernel, plan, self._limits)
-        return self._verdict(submission, finding, time.monotonic() - started)
+                return Finding("fail", 0.0, f"the working directory {plan.workdir} is gone", result=ready)
+            if not ready.ok:
+                return Finding("unknown", None, "/logs could not be prepared", infra=True, result=ready)
+            return await run_tests(kernel, plan, self._limits)
 
     def _verdict(self, submission: Submission, finding: Finding, seconds: float = 0.0) -> Verdict:
         result = finding.result
@@ -105,6 +121,7 @@ class BuildVerifier:
             score=finding.score,
             infra=finding.infra,
             reason=finding.reason,
+            cause=finding.cause,
             checks=_kept(finding.checks),
             command=finding.command or ("" if submission.tests is None else submission.tests.command),
             exit_code=None if result is None else result.exit_code,

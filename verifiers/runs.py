@@ -29,6 +29,7 @@ class Finding:
     score: float | None
     reason: str
     infra: bool = False
+    cause: str = ""
     checks: Sequence[CheckResult] = ()
     command: str = ""
     result: ExecResult | None = None
