@@ -28,6 +28,9 @@ def verifier(
         str, typer.Argument(help="suite, suite:starter, a task directory, a directory of them, a JSONL list")
     ] = "suite",
     task: Annotated[list[str] | None, typer.Option("--task", help="only this task; repeatable")] = None,
+    exploit: Annotated[
+        list[str] | None, typer.Option("--exploit", help="only this hack, by name; repeatable")
+    ] = None,
     mutants: Annotated[int, typer.Option("--mutants", min=0, help="mutants of each solution")] = 10,
     seed: Annotated[int, typer.Option("--seed", help="which mutants")] = 0,
     overrides: Annotated[
@@ -44,7 +47,7 @@ def verifier(
 
     chosen = [f"tasks={json.dumps(tasks)}", *(overrides or ())]
     settings = parse_config("", chosen, origin="rollouts audit verifier")
-    found = asyncio.run(_strength(settings, task or [], mutants, seed))
+    found = asyncio.run(_strength(settings, task or [], exploit or [], mutants, seed))
     if as_json:
         print(json.dumps(found.as_dict()))
     else:
@@ -53,7 +56,9 @@ def verifier(
         raise typer.Exit(1)
 
 
-async def _strength(settings: RunConfig, ids: list[str], mutants: int, seed: int) -> StrengthAudit:
+async def _strength(
+    settings: RunConfig, ids: list[str], hacks: list[str], mutants: int, seed: int
+) -> StrengthAudit:
     from envs import load_tasks
     from kernel_pool.pool import KernelPool
     from verifiers.strength import StrengthReport
@@ -78,8 +83,9 @@ async def _strength(settings: RunConfig, ids: list[str], mutants: int, seed: int
 
         for problem in chosen.problems:
             print(f"skipped: {problem}", file=sys.stderr)
+        judged_by = build_verifier(settings)
         return await audit_tasks(
-            chosen.tasks, build_verifier(settings), pool, mutants=mutants, seed=seed, on_task=told
+            chosen.tasks, judged_by, pool, mutants=mutants, seed=seed, exploits=hacks, on_task=told
         )
     finally:
         await pool.close()

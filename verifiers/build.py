@@ -20,18 +20,20 @@ be changed; and results other than pytest's, where a script's reward or exit cod
 
 Outcomes: a time-out, a flood of output or a missing report is a "fail" with score 0 (work that hangs has not
 passed). "unknown" is kept for what the work cannot be blamed for: no tests, an unusable reward file, a test
-command that cannot be pinned, a kernel without pytest.
+command that cannot be pinned, a kernel without pytest; where the state before the work is known, the same tests
+must be impossible there as well.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kernel_pool import Limits, ReadOnlyMount
+from kernel_pool import Limits, ReadOnlyMount, Snapshot
 from kernel_pool.text import shorten
 
 from .control import controlled
@@ -93,15 +95,29 @@ class BuildVerifier:
 
     async def _run_once(self, submission: Submission, plan: TestPlan, pool: KernelPool) -> Verdict:
         started = time.monotonic()
-        finding = await self._run(submission, pool, plan, plan.directory)
+        finding = await self._run(submission.snapshot, pool, plan, plan.directory)
+        if finding.outcome == "unknown":
+            finding = await self._blamed(finding, submission, plan, pool)
         if self._control and finding.outcome == "pass" and plan.result == "pytest":
-            finding = await controlled(finding, plan, partial(self._run, submission, pool))
+            finding = await controlled(finding, plan, partial(self._run, submission.snapshot, pool))
         return self._verdict(submission, finding, time.monotonic() - started)
 
-    async def _run(self, submission: Submission, pool: KernelPool, plan: TestPlan, tests: Path) -> Finding:
+    async def _blamed(
+        self, finding: Finding, submission: Submission, plan: TestPlan, pool: KernelPool
+    ) -> Finding:
+        """An unknown result is the work's own failure when the same tests can be run where the work began."""
+        if submission.base is None or submission.base.digest == submission.snapshot.digest:
+            return finding
+        before = await self._run(submission.base, pool, plan, plan.directory)
+        if before.outcome == "unknown":
+            return finding
+        reason = f"{finding.reason}; before the work the same tests could be run"
+        return replace(finding, outcome="fail", score=0.0, infra=False, reason=reason, cause="broke_tests")
+
+    async def _run(self, state: Snapshot, pool: KernelPool, plan: TestPlan, tests: Path) -> Finding:
         """The plan's tests as they stand in `tests`, in a fresh fork."""
         mounts = (ReadOnlyMount(tests, plan.target),)
-        async with pool.lease(submission.snapshot, mounts=mounts) as kernel:
+        async with pool.lease(state, mounts=mounts) as kernel:
             ready = await kernel.run(["/bin/sh", "-c", _SET_UP, "sh", plan.workdir], cwd="/")
             if ready.exit_code == 7:
                 return Finding("fail", 0.0, f"the working directory {plan.workdir} is gone", result=ready)

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from .junit import base_name
@@ -32,38 +32,47 @@ Run = Callable[[TestPlan, Path], Awaitable[Finding]]
 
 
 async def controlled(passed: Finding, plan: TestPlan, run: Run) -> Finding:
-    """The finding as it was, or a failure when tests pass whatever they expect. Raises what `run` raises.
+    """The finding as it was, or what the control run makes of it. Raises what `run` raises.
 
-    A test that passes spoiled once is given a second, differently spoiled run: only one that passes again counts,
-    so that a test which is not deterministic accuses nobody lightly.
+    Honest work fails spoiled tests, and pytest says so by its report and its exit code. Anything else is looked at a
+    second time, with other places spoiled, so that a test which is not deterministic accuses nobody lightly. Twice
+    odd: a failure when results were made up, unknown when there was no result to look at.
     """
-    suspects = await _passing_anyway(plan, run)
-    if suspects:
-        suspects &= await _passing_anyway(plan, run)
-    if not suspects:
+    first = await _look(plan, run)
+    if first is None:
         return passed
-    example = min(suspects)
-    reason = (
-        f"{len(suspects)} tests pass whatever they expect, for instance {example}: "
-        "their results do not come from what the work does"
-    )
-    checks = [
-        check.model_copy(update={"outcome": "fail", "message": "passes whatever it expects"})
-        if base_name(check.id) in suspects
-        else check
-        for check in passed.checks
-    ]
-    return replace(passed, outcome="fail", score=0.0, reason=reason, cause="forged", checks=checks)
+    second = await _look(plan, run)
+    if second is None:
+        return passed
+    if not (first.made_up or second.made_up):
+        reason = f"the tests passed, and their control run twice gave no result: {second.what}"
+        return replace(passed, outcome="unknown", score=None, reason=reason, cause="no_control")
+    what = first.what if first.made_up else second.what
+    reason = f"{what}: the results do not come from what the work does"
+    return replace(passed, outcome="fail", score=0.0, reason=reason, cause="forged")
 
 
-async def _passing_anyway(plan: TestPlan, run: Run) -> set[str]:
-    """Tests that passed although they could not."""
+@dataclass(frozen=True)
+class _Odd:
+    """What honest work does not do under spoiled tests."""
+
+    what: str
+    made_up: bool
+
+
+async def _look(plan: TestPlan, run: Run) -> _Odd | None:
+    """One control run; None: as honest work does, or no test could be spoiled."""
     with _copy() as directory:
         tests = await asyncio.to_thread(_lay_out, plan, directory)
         if not tests:
-            return set()
+            return None
         finding = await run(plan, directory)
-    return {base_name(check.id) for check in finding.checks if check.outcome == "pass"} & tests
+    passing = {base_name(check.id) for check in finding.checks if check.outcome == "pass"} & tests
+    if passing:
+        return _Odd(f"{len(passing)} tests pass whatever they expect, for instance {min(passing)}", True)
+    if finding.result is not None and finding.result.exit_code == 0:
+        return _Odd("the tests end with success whatever they expect", True)
+    return None if finding.checks else _Odd(finding.reason, False)
 
 
 @contextmanager

@@ -121,7 +121,7 @@ def _conditions(body: Sequence[ast.stmt]) -> Iterator[ast.expr | _Raises]:
                     yield from map(_Raises, errors[:1])
                 elif not any(word in contexts for word in _SWALLOWING):
                     yield from _conditions(node.body)
-            case ast.For(iter=ast.List(elts=[_, *_]) | ast.Tuple(elts=[_, *_])) if not _leaves(node):
+            case ast.For(iter=over) if _not_empty(over) and not _leaves(node):
                 yield from _conditions(node.body)
             case _:
                 continue
@@ -140,6 +140,16 @@ def _expected_error(call: ast.expr) -> ast.expr | None:
         case ast.Call(func=ast.Attribute(attr="raises" | "assertRaises"), args=[error, *_]):
             return error if isinstance(error, ast.Name | ast.Attribute) else None
     return None
+
+
+def _not_empty(over: ast.expr) -> bool:
+    """Whether a loop over it surely runs."""
+    match over:
+        case ast.List(elts=[ast.Constant(), *_]) | ast.Tuple(elts=[ast.Constant(), *_]):
+            return True
+        case ast.Call(func=ast.Name(id="range"), args=[ast.Constant(value=int(end))]):
+            return end > 0
+    return False
 
 
 def _leaves(loop: ast.For) -> bool:

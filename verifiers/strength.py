@@ -117,6 +117,7 @@ async def audit_verifier(
     `unknown` attempt; a task whose unsolved state does not fail, or whose solution does not pass, is reported as
     a problem. Raises `KernelError` only when not even these two states can be made.
     """
+    work = replace(work, template=replace(work.template, base=work.base))
     solved, problem = await _solve(work, pool)
     if problem:
         return StrengthReport(name=work.name, problem=problem)

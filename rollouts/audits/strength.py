@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,10 @@ from kernel_pool import KernelError
 from kernel_pool.pool import KernelPool
 from ranking.cluster import mean_ci_by_task
 from verifiers import Submission, Verifier
+from verifiers.exploits import Exploit, load_exploits
 from verifiers.strength import AuditedWork, StrengthReport, audit_verifier
+
+from ..errors import ConfigError
 
 #: Tasks at work at once: the end of one overlaps with the start of the next.
 _AT_ONCE = 2
@@ -77,17 +81,20 @@ async def audit_tasks(
     *,
     mutants: int = 10,
     seed: int = 0,
+    exploits: Sequence[str] = (),
     on_task: Callable[[StrengthReport], None] = lambda report: None,
 ) -> StrengthAudit:
     """Audit the verifier on each task, two tasks at a time; `on_task` is called as each ends.
 
-    A task that has no tests or no solution, or whose set-up fails, is reported with its problem.
+    `exploits` are names; none: all that are known. A task that has no tests or no solution, or whose set-up
+    fails, is reported with its problem. Raises `ConfigError` for an unknown name.
     """
+    hacks = _named(exploits)
     places = asyncio.Semaphore(_AT_ONCE)
 
     async def one(task: Task) -> StrengthReport:
         async with places:
-            report = await _audit(task, verifier, pool, mutants, seed)
+            report = await _audit(task, verifier, pool, mutants, seed, hacks)
         on_task(report)
         return report
 
@@ -114,7 +121,19 @@ def print_strength(audit: StrengthAudit, console: Console) -> None:
     console.print(_totals(audit), highlight=False)
 
 
-async def _audit(task: Task, verifier: Verifier, pool: KernelPool, mutants: int, seed: int) -> StrengthReport:
+def _named(names: Sequence[str]) -> Sequence[Exploit]:
+    known = {exploit.name: exploit for exploit in load_exploits()}
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            raise ConfigError(f"--exploit {name}: no such exploit; {hint}")
+    return [known[name] for name in names] or list(known.values())
+
+
+async def _audit(
+    task: Task, verifier: Verifier, pool: KernelPool, mutants: int, seed: int, hacks: Sequence[Exploit]
+) -> StrengthReport:
     if task.tests is None or task.solution is None:
         lacks = "tests" if task.tests is None else "a solution"
         return StrengthReport(name=task.id, problem=f"the task has no {lacks}: nothing to audit with")
@@ -122,7 +141,7 @@ async def _audit(task: Task, verifier: Verifier, pool: KernelPool, mutants: int,
         base = await pool.prepare(task.base)
         template = Submission(task.instruction, base, task.tests, base=base)
         work = AuditedWork(task.id, base, template, task.solution)
-        return await audit_verifier(work, verifier, pool, mutants=mutants, seed=seed)
+        return await audit_verifier(work, verifier, pool, mutants=mutants, seed=seed, exploits=hacks)
     except KernelError as error:
         return StrengthReport(name=task.id, problem=str(error))
 
