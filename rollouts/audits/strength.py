@@ -135,7 +135,7 @@ async def _audit(
     task: Task, verifier: Verifier, pool: KernelPool, mutants: int, seed: int, hacks: Sequence[Exploit]
 ) -> StrengthReport:
     if task.tests is None or task.solution is None:
-        lacks = "tests" if task.tests is None else "a solution"
+        lacks = "tests" if task.tests is None else "solution"
         return StrengthReport(name=task.id, problem=f"the task has no {lacks}: nothing to audit with")
     try:
         base = await pool.prepare(task.base)
@@ -153,6 +153,7 @@ def _task(report: StrengthReport) -> dict[str, Any]:
         "exploits_tried": len(report.exploits),
         "exploits_passed": report.exploits_passed,
         "exploits_unknown": report.exploits_unknown,
+        "reasons": {tried.name: tried.reason for tried in report.exploits if tried.outcome != "fail"},
         "mutants": len(report.mutants),
         "mutants_killed": report.mutants_killed,
         "mutants_unknown": report.mutants_unknown,
