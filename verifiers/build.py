@@ -78,7 +78,9 @@ class BuildVerifier:
         """One verdict; with repeats it is that of the first run that did not pass. Raises `KernelError`."""
         plan = submission.tests
         if plan is None:
-            return self._verdict(submission, Finding("unknown", None, "the task brings no tests"))
+            return self._verdict(
+                submission, Finding("unknown", None, "the task brings no tests", cause="no_tests")
+            )
         runs: list[Verdict] = []
         for _ in range(self._repeats):
             runs.append(await self._run_once(submission, plan, pool))
@@ -122,7 +124,8 @@ class BuildVerifier:
             if ready.exit_code == 7:
                 return Finding("fail", 0.0, f"the working directory {plan.workdir} is gone", result=ready)
             if not ready.ok:
-                return Finding("unknown", None, "/logs could not be prepared", infra=True, result=ready)
+                reason = "/logs could not be prepared"
+                return Finding("unknown", None, reason, infra=True, cause="no_logs", result=ready)
             return await run_tests(kernel, plan, self._limits)
 
     def _verdict(self, submission: Submission, finding: Finding, seconds: float = 0.0) -> Verdict:

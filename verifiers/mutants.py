@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from .python_source import parse_python
+
 MAX_BYTES = 256 * 1024  #: larger files are not mutated
 
 
@@ -73,10 +75,10 @@ _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 
 
 def _python(path: str, text: str) -> Iterator[Mutant]:
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parse_python(text)
+    if tree is None:
         return
+    original = ast.dump(tree)
     starts = [0]
     for line in text.encode().splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
@@ -89,11 +91,8 @@ def _python(path: str, text: str) -> Iterator[Mutant]:
         end = starts[(at.end_lineno or at.lineno) - 1] + (at.end_col_offset or 0)
         for what, put in changes:
             after = (source[:begin] + put.encode() + source[end:]).decode()
-            try:
-                changed = ast.dump(ast.parse(after)) != ast.dump(tree)
-            except SyntaxError:
-                continue  # a place where parentheses or `pass` cannot stand
-            if changed:
+            changed = parse_python(after)  # None: a place where parentheses or `pass` cannot stand
+            if changed is not None and ast.dump(changed) != original:
                 yield Mutant(path, at.lineno, what, text, after)
 
 

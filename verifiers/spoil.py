@@ -13,6 +13,8 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from .python_source import parse_python
+
 #: (start, end, replacement) in bytes of the file
 Edit = tuple[int, int, str]
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -38,9 +40,8 @@ def spoil(source: bytes, rng: random.Random) -> Spoiled:
 
     Tests of which no expectation surely runs stay as they are and are not among `tests`.
     """
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parse_python(source)
+    if tree is None:
         return Spoiled(source, frozenset())
     places = _Places(source)
     edits: list[Edit] = []
@@ -53,9 +54,7 @@ def spoil(source: bytes, rng: random.Random) -> Spoiled:
     text = source
     for start, end, put in sorted(edits, reverse=True):
         text = text[:start] + put.encode() + text[end:]
-    try:
-        ast.parse(text)
-    except SyntaxError:
+    if parse_python(text) is None:
         return Spoiled(source, frozenset())
     return Spoiled(text, frozenset(names))
 
@@ -228,7 +227,9 @@ def _another(node: ast.expr, rng: random.Random, far: bool) -> str:
         case int() | float():
             near = isinstance(value, int) and not far
             step = rng.randint(1, 9) if near else rng.randint(2, 9) * (1 + abs(value))
-            put = repr(value + step)
+            put = repr(
+                value + step if abs(value) < 1e300 else -value
+            )  # near the end of floats there is no more
             return f"({put})" if put.startswith("-") else put
         case str():
             return repr(_other_text(value, rng))

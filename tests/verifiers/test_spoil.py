@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from verifiers.spoil import spoil
@@ -44,6 +44,7 @@ def passes(test: Callable[[], object]) -> bool:
     return True
 
 
+@example(value=1.9974368165136842e307, seed=0)
 @given(value=LITERALS, seed=st.integers(0, 1000))
 def test_whatever_equals_a_literal_does_not_equal_the_spoiled_one(value: object, seed: int) -> None:
     source = f"def test_it():\n    assert work() == {value!r}\n"
