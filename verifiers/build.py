@@ -83,7 +83,7 @@ class BuildVerifier:
             )
         runs: list[Verdict] = []
         for _ in range(self._repeats):
-            runs.append(await self._run_once(submission, plan, pool))
+            runs.append(await self._run_once(submission, plan, pool, control=self._control and not runs))
             if not runs[-1].passed:
                 break
         if self._repeats == 1:
@@ -95,12 +95,14 @@ class BuildVerifier:
         seconds = sum(run.seconds for run in runs)
         return runs[-1].model_copy(update={"parts": tuple(runs), "reason": reason, "seconds": seconds})
 
-    async def _run_once(self, submission: Submission, plan: TestPlan, pool: KernelPool) -> Verdict:
+    async def _run_once(
+        self, submission: Submission, plan: TestPlan, pool: KernelPool, *, control: bool
+    ) -> Verdict:
         started = time.monotonic()
         finding = await self._run(submission.snapshot, pool, plan, plan.directory)
         if finding.outcome == "unknown":
             finding = await self._blamed(finding, submission, plan, pool)
-        if self._control and finding.outcome == "pass" and plan.result == "pytest":
+        if control and finding.outcome == "pass" and plan.result == "pytest":
             finding = await controlled(finding, plan, partial(self._run, submission.snapshot, pool))
         return self._verdict(submission, finding, time.monotonic() - started)
 

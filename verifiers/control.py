@@ -77,7 +77,8 @@ async def _look(plan: TestPlan, run: Run) -> _Odd | None:
 
 @contextmanager
 def _copy() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="tests-") as place:
+    # A cancelled verification may still be copying when its directory goes.
+    with tempfile.TemporaryDirectory(prefix="tests-", ignore_cleanup_errors=True) as place:
         Path(place).chmod(0o755)
         yield Path(place)
 

@@ -109,13 +109,12 @@ async def audit_verifier(
     mutants: int = 10,
     seed: int = 0,
     exploits: Sequence[Exploit] | None = None,
-    on_attempt: Callable[[], None] = lambda: None,
 ) -> StrengthReport:
     """Try every hack that applies and at most `mutants` mutants, the same for the same seed.
 
-    As many at once as the pool has places. `on_attempt` is called after each. What the machinery breaks is an
-    `unknown` attempt; a task whose unsolved state does not fail, or whose solution does not pass, is reported as
-    a problem. Raises `KernelError` only when not even these two states can be made.
+    As many at once as the pool has places. What the machinery breaks is an `unknown` attempt; a task whose unsolved
+    state does not fail, or whose solution does not pass, is reported as a problem. Raises `KernelError` only when
+    not even these two states can be made.
     """
     work = replace(work, template=replace(work.template, base=work.base))
     solved, problem = await _solve(work, pool)
@@ -140,7 +139,6 @@ async def audit_verifier(
 
     async def hack(each: Exploit) -> ExploitTried:
         outcome, reason = await _attempt(template, work.base, verifier, pool, lambda k: _hack(k, each))
-        on_attempt()
         return ExploitTried(name=each.name, outcome=outcome, reason=reason)
 
     async def mutant(each: Mutant) -> MutantTried:
@@ -149,7 +147,6 @@ async def audit_verifier(
         outcome, _ = await _attempt(
             template, solved, verifier, pool, lambda k: k.write(path, text, mode=mode)
         )
-        on_attempt()
         diff = each.diff if outcome == "pass" else ""
         return MutantTried(path=each.path, line=each.line, what=each.what, outcome=outcome, diff=diff)
 
