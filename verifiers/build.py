@@ -14,9 +14,9 @@ What an agent may have prepared, and why it gains nothing by it:
   rewritten, objects that equal everything, expected values read from the tests as they run): work that passed
   is tested once more with expectations that are wrong, and must fail then (`control.py`).
 
-What remains: work that tells wrong expectations from right ones without knowing the answer, for instance by
-comparing two runs, which fresh forks, random places and equal names deny it; tests of which no expectation can
-be changed; and results other than pytest's, where a script's reward or exit code is taken as it comes.
+What remains: work that knows of the control run and finds out which of the two it is in, for instance by where the
+tests are mounted from, and forges only the other; tests of which no expectation can be changed, and directories too
+large to copy; and results other than pytest's, where a script's reward or exit code is taken as it comes.
 
 Outcomes: a time-out, a flood of output or a missing report is a "fail" with score 0 (work that hangs has not
 passed). "unknown" is kept for what the work cannot be blamed for: no tests, an unusable reward file, a test
