@@ -15,6 +15,7 @@ from rich.console import Console
 from envs.errors import TaskError
 from kernel_pool import BackendUnavailable, KernelError
 
+from .cli_audit import audit
 from .config import RunConfig, load_config, parse_config
 from .errors import ConfigError, RolloutError
 from .store import RunStore
@@ -30,6 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(audit, name="audit")
 
 INTERRUPTED = 130
 

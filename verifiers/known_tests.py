@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from .python_source import parse_python
+
 _MAX_FILES = 500
 _MAX_BYTES = 1_000_000
 _NOT_COLLECTED = {"build", "dist", "node_modules", "venv", "CVS", "_darcs", "{arch}", "__pycache__"}
@@ -31,8 +33,10 @@ def known_tests(directory: Path, paths: Sequence[str] = (".",)) -> KnownTests:
         try:
             if path.stat().st_size > _MAX_BYTES:
                 continue
-            tree = ast.parse(path.read_bytes())
-        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+            tree = parse_python(path.read_bytes())
+        except OSError:
+            continue
+        if tree is None:
             continue
         module = ".".join(PurePosixPath(path.relative_to(directory).as_posix()).with_suffix("").parts)
         _collect(tree.body, module, known, skips=_assigns(tree.body, "pytestmark", "skip", "xfail"))

@@ -29,6 +29,7 @@ class Finding:
     score: float | None
     reason: str
     infra: bool = False
+    cause: str = ""  #: one word, as in `Verdict`
     checks: Sequence[CheckResult] = ()
     command: str = ""
     result: ExecResult | None = None
@@ -44,18 +45,20 @@ async def _run_pytest(kernel: Kernel, plan: TestPlan, limits: Limits) -> Finding
     try:
         call = pytest_call(plan, report)
     except ValueError as error:
-        return Finding("unknown", None, str(error), infra=True)
+        return Finding("unknown", None, str(error), infra=True, cause="bad_command")
     known = await asyncio.to_thread(known_tests, plan.directory, call.paths)
     result = await _run(kernel, call.argv, plan, limits)
     shown = plan.command
     if result.ended != "exited":
-        return Finding("fail", 0.0, _how_it_ended(result, plan), command=shown, result=result)
+        return _ended_early(result, plan, shown)
     try:
         cases = parse_report(await kernel.read(report, max_bytes=_REPORT_BYTES))
     except (FileAccessError, BadReport) as error:
         if not await _has_pytest(kernel, plan, call, limits):
             reason = f"there is no pytest for {call.python} in this kernel"
-            return Finding("unknown", None, reason, infra=True, command=shown, result=result)
+            return Finding(
+                "unknown", None, reason, infra=True, cause="no_pytest", command=shown, result=result
+            )
         why = f"the report {error}" if isinstance(error, BadReport) else f"no usable report ({error.reason})"
         reason = f"the tests exited with {result.exit_code} and left {why}"
         return Finding("fail", 0.0, reason, command=shown, result=result)
@@ -87,7 +90,7 @@ def _judge(cases: list[CheckResult], known: KnownTests, result: ExecResult, show
 async def _run_reward(kernel: Kernel, plan: TestPlan, limits: Limits) -> Finding:
     result = await _run(kernel, ["/bin/bash", "-c", plan.command], plan, limits)
     if result.ended != "exited":
-        return Finding("fail", 0.0, _how_it_ended(result, plan), result=result)
+        return _ended_early(result, plan)
     named: dict[str, float] = {}
     try:
         text = await _read_if_there(kernel, f"{_LOGS}/reward.txt")
@@ -100,7 +103,7 @@ async def _run_reward(kernel: Kernel, plan: TestPlan, limits: Limits) -> Finding
             raise BadReward(f"{_LOGS}/reward.txt is not there")
     except (BadReward, FileAccessError) as error:
         reason = f"the tests exited with {result.exit_code} and left no reward: {error}"
-        return Finding("unknown", None, reason, result=result)
+        return Finding("unknown", None, reason, cause="no_reward", result=result)
     checks = [
         CheckResult(id=name, outcome="pass" if value >= 1.0 else "fail", message=f"{value:g}")
         for name, value in named.items()
@@ -112,14 +115,14 @@ async def _run_reward(kernel: Kernel, plan: TestPlan, limits: Limits) -> Finding
 async def _run_exit(kernel: Kernel, plan: TestPlan, limits: Limits) -> Finding:
     result = await _run(kernel, ["/bin/bash", "-c", plan.command], plan, limits)
     if result.ended != "exited":
-        return Finding("fail", 0.0, _how_it_ended(result, plan), result=result)
+        return _ended_early(result, plan)
     outcome: Outcome = "pass" if result.ok else "fail"
     return Finding(outcome, float(result.ok), f"exit code {result.exit_code}", result=result)
 
 
 async def _run_unheard_of(kernel: Kernel, plan: TestPlan, limits: Limits) -> Finding:
     reason = f"the task's tests declare the result {plan.result!r}; known are {', '.join(sorted(_RUNNERS))}"
-    return Finding("unknown", None, reason, infra=True)
+    return Finding("unknown", None, reason, infra=True, cause="unknown_result")
 
 
 _RUNNERS = {"pytest": _run_pytest, "reward": _run_reward, "exit": _run_exit}
@@ -145,9 +148,11 @@ async def _read_if_there(kernel: Kernel, path: str) -> bytes | None:
         raise
 
 
-def _how_it_ended(result: ExecResult, plan: TestPlan) -> str:
+def _ended_early(result: ExecResult, plan: TestPlan, shown: str = "") -> Finding:
     if result.ended == "timeout":
-        return f"the tests did not end within {plan.timeout_s:g} s"
-    if result.ended == "signalled":
-        return f"the tests were ended by signal {result.signal}"
-    return f"the tests were ended at their limit: {result.ended}"
+        reason = f"the tests did not end within {plan.timeout_s:g} s"
+    elif result.ended == "signalled":
+        reason = f"the tests were ended by signal {result.signal}"
+    else:
+        reason = f"the tests were ended at their limit: {result.ended}"
+    return Finding("fail", 0.0, reason, cause=result.ended, command=shown, result=result)

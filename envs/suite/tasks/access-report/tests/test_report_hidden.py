@@ -74,3 +74,17 @@ def test_other_methods(tmp_path):
 def test_large_sums(tmp_path):
     counts, _ = summary(report(tmp_path, line("/a", size=3_000_000_000) * 4))
     assert counts["bytes"] == "12000000000"
+
+
+def test_the_other_protocol_version(tmp_path):
+    counts, top = summary(report(tmp_path, line("/a").replace("HTTP/1.1", "HTTP/1.0") + line("/a")))
+    assert counts["requests"] == "2" and top == ["2 /a"]
+
+
+def test_a_single_bad_line_is_told(tmp_path):
+    assert report(tmp_path, line("/a") + "nonsense\n").stderr == "skipped 1\n"
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    done = subprocess.run(["bash", SCRIPT, str(tmp_path / "none.txt")], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr and not done.stdout

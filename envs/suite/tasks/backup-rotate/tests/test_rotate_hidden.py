@@ -77,3 +77,15 @@ def test_directory_with_a_space(tmp_path):
 def test_missing_arguments(tmp_path):
     assert rotate().returncode == 2
     assert rotate(tmp_path).returncode == 2
+
+
+def test_links_are_no_backups(tmp_path):
+    fill(tmp_path, ["b.bak", "c.bak"])
+    (tmp_path / "aa.bak").symlink_to("c.bak")
+    rotate(tmp_path, 1)
+    assert left(tmp_path) == ["aa.bak", "c.bak"]
+
+
+def test_a_missing_directory_is_told_on_stderr(tmp_path):
+    done = rotate(tmp_path / "none", 1)
+    assert done.returncode == 2 and done.stderr and not done.stdout

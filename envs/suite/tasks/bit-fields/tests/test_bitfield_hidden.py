@@ -58,3 +58,11 @@ def test_layout_has_to_fit():
         Register(("a", 0))
     with pytest.raises(FieldError):
         Register(("a", 4), size=8).load(256)
+
+
+def test_unknown_fields_are_refused():
+    register = Register(("a", 2))
+    with pytest.raises(FieldError):
+        register.set("b", 1)
+    with pytest.raises(FieldError):
+        register.get("b")

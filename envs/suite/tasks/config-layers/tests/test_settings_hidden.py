@@ -72,3 +72,7 @@ def test_load_everything():
     environ = {"APP_SERVER__PORT": "81", "APP_DEBUG": "true"}
     expected = {"server": {"host": "h", "port": 81}, "url": "h:81", "debug": True}
     assert load(layers, environ) == expected
+
+
+def test_other_variables_of_the_environment_are_left_out():
+    assert from_environ({"PATH": "/bin", "APPLE": "1", "APP_X": "2"}) == {"x": 2}

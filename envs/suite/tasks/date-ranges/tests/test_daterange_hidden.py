@@ -57,3 +57,14 @@ def test_backwards_is_refused():
 def test_february():
     assert [days_in_month(y, 2) for y in (1900, 2000, 2023, 2024)] == [28, 29, 28, 29]
     assert next_day((1900, 2, 28)) == (1900, 3, 1)
+
+
+@pytest.mark.parametrize("day", [(101, 3, 1), (401, 1, 1), (1201, 12, 31), (9999, 12, 31)])
+def test_ordinals_after_centuries(day):
+    assert ordinal(day) == datetime.date(*day).toordinal()
+
+
+@pytest.mark.parametrize("day", [(2023, 2, 29), (2024, 2, 30), (2024, 13, 1), (2024, 4, 0)])
+def test_days_that_do_not_exist_are_refused(day):
+    with pytest.raises(ValueError):
+        DateRange(day, (2025, 1, 1))

@@ -49,3 +49,13 @@ def test_outside_ends_are_inside():
 def test_render_of_zeros():
     assert render([0, 0]) == "   0\n   0"
     assert render([]) == ""
+
+
+def test_there_has_to_be_a_bin():
+    with pytest.raises(ValueError):
+        histogram([1, 2], bins=0)
+
+
+def test_the_fullest_bin_is_as_wide_as_asked():
+    assert render([1, 4]) == "   1 " + "#" * 5 + "\n   4 " + "#" * 20
+    assert render([2, 8, 4], width=8) == "   2 ##\n   8 ########\n   4 ####"

@@ -55,3 +55,8 @@ def test_overlaps_is_symmetric():
 def test_backward_interval_is_refused():
     with pytest.raises(ValueError):
         merge([(5, 4)])
+
+
+def test_empty_interval_is_refused():
+    with pytest.raises(ValueError):
+        merge([(5, 5)])

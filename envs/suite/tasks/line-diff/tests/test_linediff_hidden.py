@@ -81,3 +81,11 @@ def test_hunk_out_of_place():
         apply(["a", "b"], patch)
     with pytest.raises(PatchError):
         apply(["x", "y", "z", "d"], patch)
+
+
+def test_hunks_in_the_wrong_order_or_beyond_the_end():
+    same = ["a", "a", "a"]
+    with pytest.raises(PatchError):
+        apply(same, [(1, 1, [(" ", "a")]), (0, 0, [(" ", "a")])])
+    with pytest.raises(PatchError):
+        apply(["a"], [(5, 5, [("+", "x")])])

@@ -63,3 +63,9 @@ def test_contains_is_not_a_use():
 def test_bad_capacity(capacity):
     with pytest.raises(ValueError):
         LRUCache(capacity)
+
+
+def test_hit_rate_is_the_share_of_hits():
+    cache = filled(2, 2)
+    cache.get(0), cache.get(1), cache.get(7), cache.get(0)
+    assert cache.hit_rate() == 0.75

@@ -46,3 +46,7 @@ def test_exponential_refuses_zero():
 def test_peaks_need_two_neighbours():
     assert peaks([5, 1, 5]) == []
     assert peaks([1, 2, 2, 1]) == []
+
+
+def test_exponential_mixes_old_and_new():
+    assert exponential([4, 8, 0], 0.25) == pytest.approx([4, 5, 3.75])

@@ -57,3 +57,10 @@ def test_statement_with_overdraft():
 def test_interest():
     assert monthly_interest(Account("a", -100), 12) == 1
     assert monthly_interest(Account("a", 100), 12) == 0
+
+
+def test_without_an_agreed_overdraft_there_is_none():
+    account = Account("a", 5)
+    assert account.available() == 5
+    with pytest.raises(InsufficientFunds):
+        account.withdraw(6)

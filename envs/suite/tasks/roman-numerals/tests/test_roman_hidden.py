@@ -38,3 +38,8 @@ def test_value_of_single_letters():
 def test_zero_is_out_of_range():
     with pytest.raises(ValueError):
         to_roman(0)
+
+
+def test_the_largest_is_3999():
+    with pytest.raises(ValueError):
+        to_roman(4000)

@@ -66,3 +66,9 @@ def test_order_of_the_input_does_not_matter():
         {"id": str(n), "date": f"2024-0{n % 3 + 1}-01", "shop": "s", "status": "paid", "amount": f"{n}.5"} for n in range(9)
     ]
     assert monthly(rows, {}) == monthly(rows[::-1], {})
+
+
+def test_an_output_directory_that_is_there_already(tmp_path):
+    (tmp_path / "new" / "out").mkdir(parents=True)
+    text, _ = report(tmp_path, "1,2024-01-01,s,paid,3\n")
+    assert text.splitlines()[1:] == ["2024-01,north,1,300"]

@@ -85,3 +85,8 @@ def test_program(tmp_path):
         {"t": 0, "a": None, "b": 1.0},
         {"t": 60, "a": 2.0, "b": None},
     ]
+
+
+def test_gaps_later_on_are_filled_by_their_own_neighbours():
+    readings = lines((0, "a", 0.0), (120, "a", 2.0), (300, "a", 8.0))
+    assert column(merge([readings])) == [0.0, 1.0, 2.0, 4.0, 6.0, 8.0]

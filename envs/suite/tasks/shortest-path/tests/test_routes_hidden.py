@@ -90,3 +90,8 @@ def test_nearest_tie():
     graph.add_road("S", "B", 2)
     graph.add_road("S", "A", 2)
     assert nearest(graph, "S", ["B", "A"]) == "A"
+
+
+def test_negative_lengths_are_refused():
+    with pytest.raises(ValueError):
+        Graph().add_road("A", "B", -1)

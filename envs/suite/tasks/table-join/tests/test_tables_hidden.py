@@ -77,3 +77,8 @@ def test_inputs_are_not_changed():
     joined = join(left, right, "k")
     joined.rows[0][0] = "changed"
     assert left.rows == [["1"]] and right.rows == [["1", "x"]]
+
+
+def test_a_quote_that_is_not_closed_is_refused():
+    with pytest.raises(ValueError):
+        parse('a,b\n1,"2\n')

@@ -37,3 +37,12 @@ def test_format():
     assert format_quantity(100, "C", 0) == "100 C"
     assert format_quantity(0.125, "m", 2) in ("0.12 m", "0.13 m")
     assert format_quantity(3.0, "m") == "3 m"
+
+
+def test_kinds_do_not_mix():
+    with pytest.raises(UnitError):
+        convert(1, "m", "C")
+
+
+def test_quantities_are_read():
+    assert parse_quantity(" 3.5 km ") == (3.5, "km")

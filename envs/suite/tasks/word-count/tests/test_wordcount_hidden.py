@@ -51,3 +51,7 @@ def test_ignored_words_may_have_joiners():
 
 def test_joiner_across_a_line_break():
     assert words("semi-\nfinal o'\nclock") == ["semi", "final", "o", "clock"]
+
+
+def test_top_gives_three_unless_asked():
+    assert [word for word, _ in top("d c b a")] == ["a", "b", "c"]

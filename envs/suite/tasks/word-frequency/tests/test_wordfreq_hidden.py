@@ -62,3 +62,7 @@ def test_only_separators():
 
 def test_last_word_counts_with_earlier_ones():
     assert count("end the end") == ["2 end", "1 the"]
+
+
+def test_two_words_are_sorted():
+    assert count("b a") == ["1 a", "1 b"]

@@ -1,0 +1,92 @@
+"""`rollouts audit ...`: measure what the figures rest on. Exit code 1: a problem was found."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from .audits import StrengthAudit
+    from .config import RunConfig
+
+audit = typer.Typer(help="Measure how far verifiers, judges and claims can be trusted.", no_args_is_help=True)
+
+
+@audit.callback()
+def _audit() -> None:
+    """Measure how far verifiers, judges and claims can be trusted."""
+
+
+@audit.command()
+def verifier(
+    tasks: Annotated[
+        str, typer.Argument(help="suite, suite:starter, a task directory, a directory of them, a JSONL list")
+    ] = "suite",
+    task: Annotated[list[str] | None, typer.Option("--task", help="only this task; repeatable")] = None,
+    exploit: Annotated[
+        list[str] | None, typer.Option("--exploit", help="only this hack, by name; repeatable")
+    ] = None,
+    mutants: Annotated[int, typer.Option("--mutants", min=0, help="mutants of each solution")] = 10,
+    seed: Annotated[int, typer.Option("--seed", help="which mutants")] = 0,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="override a setting: backend.name=docker")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Try known hacks and mutants of the solution against the verifier, task by task.
+
+    Ends with 1 when a hack got through, or when none could be tried.
+    """
+    from .audits import print_strength
+    from .config import parse_config
+
+    chosen = [f"tasks={json.dumps(tasks)}", *(overrides or ())]
+    settings = parse_config("", chosen, origin="rollouts audit verifier")
+    found = asyncio.run(_strength(settings, task or [], exploit or [], mutants, seed))
+    if as_json:
+        print(json.dumps(found.as_dict()))
+    else:
+        print_strength(found, Console())
+    if not found.holds:
+        raise typer.Exit(1)
+
+
+async def _strength(
+    settings: RunConfig, ids: list[str], hacks: list[str], mutants: int, seed: int
+) -> StrengthAudit:
+    from envs import load_tasks
+    from kernel_pool.pool import KernelPool
+    from verifiers.strength import StrengthReport
+
+    from .audits import audit_tasks
+    from .executor import build_backend, build_verifier, max_concurrent
+
+    backend = build_backend(settings)
+    pool = KernelPool(backend, max_concurrent(settings))
+    try:
+        chosen = load_tasks(settings.tasks, ids or None, images=backend.capabilities.images)
+        done = 0
+
+        def told(report: StrengthReport) -> None:
+            nonlocal done
+            done += 1
+            found = report.problem or (
+                f"{len(report.exploits_passed)} of {len(report.exploits)} hacks passed, "
+                f"{report.mutants_killed} of {len(report.mutants)} mutants killed"
+            )
+            print(f"{done}/{len(chosen)} {report.name}: {found}", file=sys.stderr, flush=True)
+
+        for problem in chosen.problems:
+            print(f"skipped: {problem}", file=sys.stderr)
+        judged_by = build_verifier(settings)
+        return await audit_tasks(
+            chosen.tasks, judged_by, pool, mutants=mutants, seed=seed, exploits=hacks, on_task=told
+        )
+    finally:
+        await pool.close()
+        await backend.close()
