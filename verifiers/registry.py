@@ -11,7 +11,8 @@ from .errors import VerifierError
 from .verifier import Verifier
 
 VERIFIERS: Registry[Callable[..., Verifier]] = Registry(
-    "verifier", {"build": "verifiers.build:BuildVerifier"}
+    "verifier",
+    {"build": "verifiers.build:BuildVerifier", "visual": "verifiers.visual:VisualVerifier"},
 )
 
 

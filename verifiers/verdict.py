@@ -56,7 +56,9 @@ class Verdict(BaseModel):
     score: float | None = Field(default=None, ge=0.0, le=1.0)  #: None when unknown, never 0 for "not there"
     infra: bool = False  #: the outcome is unknown because the machinery failed, not the work
     reason: str = ""  #: one sentence for a reader
-    cause: str = ""  #: one word for why it could not be told, or why it failed at once: "timeout", "no_browser"
+    cause: str = (
+        ""  #: one word for why it could not be told, or why it failed at once: "timeout", "no_browser"
+    )
     checks: tuple[CheckResult, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     command: str = ""  #: what was run
