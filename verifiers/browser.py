@@ -51,7 +51,7 @@ BROWSERS = (
 )
 MEND = "apt-get install chromium-headless-shell; pip install playwright"
 
-_START_S = 30.0  #: seconds that the browser may take to come up, beside the plan's own
+_START_S = 60.0  #: seconds that the browser may take to come up, beside the plan's own
 _LIMITS = Limits(memory_mb=3072, processes=512, output_bytes=96 * 1024 * 1024)
 _ROOM = "/var/tmp"  #: where the browser's private directory is made
 _ENTER = "import sys; sys.path.insert(0, '/visual'); from inside.main import main; main()"
@@ -124,7 +124,9 @@ class Seen:
 async def look(kernel: Kernel, plan: Mapping[str, Any], timeout_s: float, images: Images) -> Seen:
     """Carry out a plan (see `inside/main.py`) in a kernel that was started with `MOUNT`. Raises `KernelError`."""
     mark = secrets.token_hex(16)
-    stdin = json.dumps({**plan, "mark": mark, "browsers": BROWSERS, "room": _ROOM}).encode()
+    stdin = json.dumps(
+        {**plan, "timeout_s": timeout_s, "mark": mark, "browsers": BROWSERS, "room": _ROOM}
+    ).encode()
     own = (sys.executable,) if images == "none" else ()
     argv = ["/bin/sh", "-c", _FIRST, _ENTER, *own, "/usr/local/bin/python3", "/usr/bin/python3"]
     result = await kernel.run(argv, cwd="/", stdin=stdin, limits=_LIMITS.with_wall(timeout_s + _START_S))
@@ -158,14 +160,16 @@ def read_output(result: ExecResult, mark: str, timeout_s: float) -> Seen:
         if said["server"]:
             return Seen((), "no_server", str(said["server"]), log=log, browser=up, result=result)
         return Seen(tuple(pages), log=log, browser=up, result=result)
+    if said.get("late") or (up and result.ended == "timeout"):
+        reason = f"the pages were not done within {timeout_s:g} s"
+        return Seen(tuple(pages), "timeout", reason, log=log, browser=up, result=result)
     if result.ended == "exited":
         words = result.stderr[-500:].decode(errors="replace")
-        return Seen(cause="driver", reason=f"looking at the pages broke: {words}", infra=True, result=result)
+        reason = f"looking at the pages broke: {words}"
+        return Seen(cause="driver", reason=reason, infra=True, result=result)
     if not up:
         reason = f"the browser was not up when the command was ended ({result.ended})"
         return Seen(cause="browser_failed", reason=reason, infra=True, result=result)
-    reason = f"the pages were ended at their limit: {result.ended}"
-    if result.ended == "timeout":
-        reason = f"the pages were not done within {timeout_s:g} s"
     cause = "crash" if result.ended == "signalled" else result.ended
+    reason = f"the pages were ended at their limit: {result.ended}"
     return Seen(tuple(pages), cause, reason, log=log, browser=up, result=result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -151,10 +152,9 @@ def _page_pixels(check: PixelCheck, seen: PageSeen, reference: Pixels) -> Findin
         if not boxes:
             return Finding(f"nothing matches {check.clip}")
         first = boxes[0]
-        left, top = max(0, int(first.x)), max(0, int(first.y))
-        picture = picture[
-            top : max(top, round(first.y + first.height)), left : max(left, round(first.x + first.width))
-        ]
+        left, right = _edge(first.x), _edge(first.x + first.width)
+        top, bottom = _edge(first.y), _edge(first.y + first.height)
+        picture = picture[top:bottom, left:right]
     soft = [
         Area(box.x - left, box.y - top, box.width, box.height)
         for index, mask in enumerate(check.masks)
@@ -162,6 +162,11 @@ def _page_pixels(check: PixelCheck, seen: PageSeen, reference: Pixels) -> Findin
         for box in seen.facts[f"{check.id}#mask{index}"].boxes
     ]
     return compare(check, picture, reference, soft)
+
+
+def _edge(position: float) -> int:
+    """The pixel a browser paints an edge at."""
+    return max(0, math.floor(position + 0.5))
 
 
 def judge_image(check: ImageCheck, data: bytes, reference: Pixels) -> Finding:

@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ _SWITCHES = (
     "--disable-lcd-text",
     "--font-render-hinting=none",
     "--force-color-profile=srgb",
+    "--js-flags=--max-old-space-size=512",
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
 )
 
@@ -38,9 +40,12 @@ def main() -> None:
     os.close(null)
     mark = plan.pop("mark")
 
+    one_line = threading.Lock()
+
     def say(**what: Any) -> None:
-        sys.stdout.write(f"{mark} {json.dumps(what)}\n")
-        sys.stdout.flush()
+        with one_line:
+            sys.stdout.write(f"{mark} {json.dumps(what)}\n")
+            sys.stdout.flush()
 
     _look(plan, say)
     os._exit(0)
@@ -72,6 +77,7 @@ def _look(plan: dict[str, Any], say: Any) -> None:
         say(lacks="browser", detail=error.message[:2000])
         return
     say(up=browser.version)
+    _end_after(plan["timeout_s"], say)
     answer, server, origin = None, None, ORIGIN + "/"
     if plan["serve"] is None:
         answer = Files(Path(plan["workdir"], plan["root"])).answer
@@ -85,6 +91,18 @@ def _look(plan: dict[str, Any], say: Any) -> None:
         page["url"] = origin.rstrip("/") + "/" + page["path"].lstrip("/")
         say(page=look(browser, page, answer))
     say(done=True, server="", log=server.log if server else "")
+
+
+def _end_after(seconds: float, say: Any) -> None:
+    """A page can keep its browser busy for ever; this program ends all the same, with what it has seen."""
+
+    def end() -> None:
+        say(late=True)
+        os._exit(0)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _find_packages() -> None:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
 
 _KEPT, _CHARACTERS = 50, 500  # messages of one kind, characters of each
-_SCREENSHOT_MS = 10_000
 
 Plan = dict[str, Any]
 
@@ -70,7 +69,7 @@ def look(browser: Browser, plan: Plan, answer: Any) -> dict[str, Any]:
         _open(page, plan, seen)
         if not seen["problem"]:
             _act(page, plan, seen)
-        seen["screenshot"] = _screenshot(page)
+        seen["screenshot"] = _screenshot(page, plan["load_timeout_s"])
         if not seen["problem"] or seen["problem"] == "action":
             seen["facts"] = _facts(page, plan)
         page.wait_for_timeout(0)  # events that are on their way
@@ -119,8 +118,8 @@ def _act(page: Page, plan: Plan, seen: dict[str, Any]) -> None:
             return
 
 
-def _screenshot(page: Page) -> str:
-    data = page.screenshot(animations="disabled", caret="hide", scale="css", timeout=_SCREENSHOT_MS)
+def _screenshot(page: Page, timeout_s: float) -> str:
+    data = page.screenshot(animations="disabled", caret="hide", scale="css", timeout=1000 * timeout_s)
     return base64.b64encode(data).decode()
 
 
