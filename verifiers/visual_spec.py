@@ -40,6 +40,11 @@ Seconds = Annotated[float, Field(gt=0, le=600)]
 class BadVisualSpec(VerifierError):
     """A task's visual table is wrong. Says where, what, and the nearest known name."""
 
+    def __init__(self, message: str, keys: tuple[str, ...] = ()) -> None:
+        """`keys` lead to the place, without positions in lists."""
+        super().__init__(message)
+        self.keys = keys
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -219,7 +224,7 @@ def read_spec(table: Mapping[str, Any]) -> VisualSpec:
     try:
         return VisualSpec.model_validate(table)
     except ValidationError as error:
-        raise BadVisualSpec(_first(error)) from None
+        raise _first(error) from None
 
 
 def _once(what: str, ids: Sequence[str]) -> None:
@@ -228,15 +233,13 @@ def _once(what: str, ids: Sequence[str]) -> None:
         raise ValueError(f"the {what} id {twice[0]!r} is there twice")
 
 
-def _first(error: ValidationError) -> str:
+def _first(error: ValidationError) -> BadVisualSpec:
     """An unknown key explains what is missing beside it; of the rest, the most exact place."""
     errors = error.errors(include_url=False)
     first = max(errors, key=lambda each: (each["type"] == "extra_forbidden", len(each["loc"])))
-    place, after_number = "", False
-    for part in first["loc"]:
-        if not (after_number and part in _TAGS):
-            place += f".{part}" if place else str(part)
-        after_number = isinstance(part, int)
+    loc = first["loc"]
+    parts = [p for i, p in enumerate(loc) if not (i and isinstance(loc[i - 1], int) and p in _TAGS)]
+    place = ".".join(map(str, parts))
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         wrong = str(first["loc"][-1])
@@ -247,7 +250,8 @@ def _first(error: ValidationError) -> str:
         near = difflib.get_close_matches(wrong, _KINDS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(_KINDS)}"
         place, message = f"{place}.kind", f"{wrong!r} is not a kind of check; {hint}"
-    return f"{place}: {message}" if place else message
+    keys = tuple(part for part in parts if isinstance(part, str))
+    return BadVisualSpec(f"{place}: {message}" if place else message, keys)
 
 
 def _inside(path: str) -> str:

@@ -221,7 +221,7 @@ async def test_a_page_that_is_not_there_has_failed(site):
 
 
 async def test_a_page_that_crashes_the_browser_has_failed(site):
-    eat = "<script>onload = () => { const a = []; for (;;) a.push(new Array(5e7).fill(a.length)); }</script>"
+    eat = "<script>onload = () => { const a = []; for (;;) a.push(new Array(1e7).fill(a.length)); }</script>"
     patient = page({"kind": "selector", "selector": "h1"}, load_timeout_s=50)
     verdict = await site.look({"index.html": HTML + "<h1>Hello</h1>" + eat}, patient)
     assert (verdict.outcome, verdict.infra, verdict.cause) == ("fail", False, "crash"), verdict

@@ -69,11 +69,12 @@ def look(browser: Browser, plan: Plan, answer: Any) -> dict[str, Any]:
         _open(page, plan, seen)
         if not seen["problem"]:
             _act(page, plan, seen)
-        seen["screenshot"] = _screenshot(page, plan["load_timeout_s"])
-        if not seen["problem"] or seen["problem"] == "action":
-            seen["facts"] = _facts(page, plan)
-        page.wait_for_timeout(0)  # events that are on their way
-        context.close()
+        if not watch.crashed:
+            seen["screenshot"] = _screenshot(page, plan["load_timeout_s"])
+            if seen["problem"] in ("", "action"):
+                seen["facts"] = _facts(page, plan)
+            page.wait_for_timeout(0)  # events that are on their way
+            context.close()
     except Error as error:
         if not seen["problem"]:
             seen["problem"] = "timeout" if isinstance(error, TimeoutError) else "page"
