@@ -25,14 +25,14 @@ def load_tasks(
 ) -> TaskSet:
     """Read tasks; broken ones are reported in `problems` and left out.
 
-    `path` is "suite" (bundled), "suite:starter" (24 of them), "suite:visual" (pages and pictures), a task directory, a directory of task
-    directories, or a JSONL file. `ids` keeps only these, in their order in `path`. `cache` is where a list's inline files are written.
+    `path` is "suite" (bundled), "suite:starter" (24 of them), "suite:visual" (bundled pages and pictures), a task
+    directory, a directory of task directories, or a JSONL file. `ids` keeps only these, in their order in `path`. `cache` is where a list's inline files are written.
     `images` says what the back-end makes of images (see `kernel_pool.Capabilities`). Raises `TaskError` when the
     path is missing, holds no tasks at all, or an id is unknown.
     """
     if path == "suite:starter":
         path, ids = "suite", ids or STARTER.read_text(encoding="utf-8").split()
-    root = {"suite": SUITE, "suite:visual": VISUAL}.get(str(path), Path(path))
+    root = {"suite": SUITE, "suite:visual": VISUAL}.get(str(path)) or Path(path)
     tasks: dict[str, Task] = {}
     problems: list[TaskProblem] = []
     for place, line, result in _read(root, cache, images):
