@@ -28,7 +28,7 @@ import json
 import secrets
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,7 @@ class Seen:
     infra: bool = False
     log: str = ""  #: of the work's server
     browser: str = ""  #: its version
+    seconds: Mapping[str, float] = field(default_factory=dict)  #: imports, browser (until it is up), pages
     result: ExecResult | None = None
 
 
@@ -137,11 +138,13 @@ def read_output(result: ExecResult, mark: str, timeout_s: float) -> Seen:
     """What the program said, or why it did not. Before the browser was up nothing is the work's fault."""
     said: dict[str, Any] = {}
     pages: list[PageSeen] = []
+    seconds: dict[str, float] = {}
     try:
         for line in result.stdout.split(b"\n"):
             if line.startswith(mark.encode() + b" "):
                 what = json.loads(line[len(mark) + 1 :])
                 said |= what
+                seconds |= what.get("seconds", {})
                 if "page" in what:
                     pages.append(PageSeen.model_validate(what["page"]))
     except (ValueError, ValidationError) as error:
@@ -159,7 +162,7 @@ def read_output(result: ExecResult, mark: str, timeout_s: float) -> Seen:
     if said.get("done"):
         if said["server"]:
             return Seen((), "no_server", str(said["server"]), log=log, browser=up, result=result)
-        return Seen(tuple(pages), log=log, browser=up, result=result)
+        return Seen(tuple(pages), log=log, browser=up, seconds=seconds, result=result)
     if said.get("late") or (up and result.ended == "timeout"):
         reason = f"the pages were not done within {timeout_s:g} s"
         return Seen(tuple(pages), "timeout", reason, log=log, browser=up, result=result)

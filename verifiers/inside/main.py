@@ -11,12 +11,14 @@ import os
 import secrets
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 _FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
 <dir>/usr/share/fonts</dir><cachedir>{cache}</cachedir>
 <alias><family>sans-serif</family><prefer><family>DejaVu Sans</family></prefer></alias>
+<alias><family>system-ui</family><prefer><family>DejaVu Sans</family></prefer></alias>
 <alias><family>serif</family><prefer><family>DejaVu Serif</family></prefer></alias>
 <alias><family>monospace</family><prefer><family>DejaVu Sans Mono</family></prefer></alias>
 </fontconfig>"""
@@ -56,6 +58,7 @@ def _look(plan: dict[str, Any], say: Any) -> None:
     if executable is None:
         say(lacks="Chromium", detail="")
         return
+    started = time.monotonic()
     _find_packages()
     try:
         from playwright.sync_api import Error, sync_playwright
@@ -66,6 +69,7 @@ def _look(plan: dict[str, Any], say: Any) -> None:
     from .pages import look
     from .site import ORIGIN, Files, Server
 
+    imported = time.monotonic()
     private, env = _private(plan["room"])
     try:
         browser = (
@@ -76,7 +80,8 @@ def _look(plan: dict[str, Any], say: Any) -> None:
     except Error as error:
         say(lacks="browser", detail=error.message[:2000])
         return
-    say(up=browser.version)
+    up = time.monotonic()
+    say(up=browser.version, seconds={"imports": imported - started, "browser": up - imported})
     _end_after(plan["timeout_s"], say)
     answer, server, origin = None, None, ORIGIN + "/"
     if plan["serve"] is None:
@@ -90,7 +95,7 @@ def _look(plan: dict[str, Any], say: Any) -> None:
     for page in plan["pages"]:
         page["url"] = origin.rstrip("/") + "/" + page["path"].lstrip("/")
         say(page=look(browser, page, answer))
-    say(done=True, server="", log=server.log if server else "")
+    say(done=True, server="", log=server.log if server else "", seconds={"pages": time.monotonic() - up})
 
 
 def _end_after(seconds: float, say: Any) -> None:
