@@ -158,6 +158,9 @@ def read_output(result: ExecResult, mark: str, timeout_s: float) -> Seen:
         cause = "no_browser"
         if lacks == "browser":
             reason, cause = f"Chromium does not start: {said['detail']}", "browser_failed"
+        if lacks == "Landlock":
+            reason = "the work's server cannot be kept from the browser: this needs Linux 5.13 with Landlock"
+            cause = "no_landlock"
         return Seen(cause=cause, reason=reason, infra=True, result=result)
     if said.get("done"):
         if said["server"]:

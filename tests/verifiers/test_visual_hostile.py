@@ -300,3 +300,9 @@ def test_a_command_that_was_ended_is_blamed_on_the_work_only_after_the_browser_w
     assert (ended("exited", up, 1).cause, ended("exited", up, 1).infra) == ("driver", True)
     assert (ended("exited", up + b"mark {torn", 0).cause) == "driver"
     assert ended("exited", b'{"done": true, "server": ""}\n', 0).cause == "driver"
+
+
+def test_a_server_that_cannot_be_kept_from_the_browser_is_not_started():
+    seen = ended("exited", b'mark {"lacks": "Landlock", "detail": ""}\n', 0)
+    assert (seen.cause, seen.infra) == ("no_landlock", True)
+    assert "Linux 5.13" in seen.reason

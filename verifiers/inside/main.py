@@ -66,9 +66,13 @@ def _look(plan: dict[str, Any], say: Any) -> None:
         say(lacks="Playwright", detail=str(error))
         return
 
+    from . import shield
     from .pages import look
     from .site import ORIGIN, Files, Server
 
+    if plan["serve"] is not None and not shield.abi():
+        say(lacks="Landlock", detail="")
+        return
     imported = time.monotonic()
     private, env = _private(plan["room"])
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 from playwright.sync_api import Error, TimeoutError
@@ -33,18 +34,23 @@ class Watch:
         page.on("crash", self._crash)
 
     def _console(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
+        if message.type == "error" and not _unasked(message.location.get("url", "")):
             _keep(self.errors, message.text)
 
     def _failed(self, request: Request) -> None:
         _keep(self.requests, f"{request.url}: {request.failure}")
 
     def _response(self, response: Response) -> None:
-        if response.status >= 400 and not response.url.endswith("/favicon.ico"):
+        if response.status >= 400 and not _unasked(response.url):
             _keep(self.requests, f"{response.url}: status {response.status}")
 
     def _crash(self, _page: Page) -> None:
         self.crashed = True
+
+
+def _unasked(url: str) -> bool:
+    """A whole Chromium asks for this on its own; the headless shell does not."""
+    return urllib.parse.urlsplit(url).path == "/favicon.ico"
 
 
 def look(browser: Browser, plan: Plan, answer: Any) -> dict[str, Any]:
