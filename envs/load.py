@@ -25,8 +25,9 @@ def load_tasks(
 ) -> TaskSet:
     """Read tasks; broken ones are reported in `problems` and left out.
 
-    `path` is "suite" (bundled), "suite:starter" (24 of them), "suite:visual" (bundled pages and pictures), a task
-    directory, a directory of task directories, or a JSONL file. `ids` keeps only these, in their order in `path`. `cache` is where a list's inline files are written.
+    `path` is "suite" (bundled), "suite:starter" (24 of them), "suite:visual" (bundled pages and pictures), a
+    task directory, a directory of task directories, or a JSONL file. `ids` keeps only these, in their order in
+    `path`. `cache` is where a list's inline files are written.
     `images` says what the back-end makes of images (see `kernel_pool.Capabilities`). Raises `TaskError` when the
     path is missing, holds no tasks at all, or an id is unknown.
     """

@@ -51,7 +51,7 @@ class EvidenceStore:
         return data if sha256(data).hexdigest() == evidence.digest and data.startswith(_SIGNATURE) else None
 
     def path(self, evidence: Evidence) -> Path | None:
-        """Where it lies; None for a kind that is not stored, or a digest that is none (records are only text)."""
+        """Where it lies; None for a kind that is not stored, or what is no digest."""
         suffix = _SUFFIX.get(evidence.media_type)
         if suffix is None or not _DIGEST.fullmatch(evidence.digest):
             return None

@@ -23,7 +23,7 @@ class Pictures:
         self._left = page_bytes
 
     def of(self, verdict: Verdict | None) -> list[dict[str, Any]]:
-        """name, size in bytes, file below the run directory, and the PNG in base64 ("" when it is not shown)."""
+        """name, size in bytes, file below the run directory, PNG in base64 ("" when it is not shown)."""
         found = [] if verdict is None else list(_evidence(verdict))[:MOST]
         return [self._one(evidence) for evidence in found]
 
