@@ -2,9 +2,9 @@
 
     python scripts/bench_visual.py [--runs 15] [--json]
 
-The verdict is the whole of it: the work told apart from the rest of its state, a kernel forked, Playwright and
-Chromium started, the page opened, measured, photographed and compared, everything ended. The other figures say
-where that time goes, in runs of their own.
+The verdict is the whole of it: the work told apart from the rest of its state, a kernel forked, Playwright
+and Chromium started, the page opened, measured, photographed and compared, everything ended. The other
+figures say where that time goes, in runs of their own.
 """
 
 from __future__ import annotations

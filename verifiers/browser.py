@@ -1,23 +1,25 @@
 """The host's end of the browser: one command in a kernel, and what it saw.
 
-The command runs `verifiers/inside/` with a fresh Chromium, which is gone when the command ends; nothing of one
-submission can reach the next. A browser that stays up was not needed: with Debian's headless shell a whole
-verdict takes less than a second (`scripts/bench_visual.py`).
+The command runs `verifiers/inside/` with a fresh Chromium, which is gone when the command ends; nothing of
+one submission can reach the next. A browser that stays up was not needed: with Debian's headless shell a
+whole verdict takes less than a second (`scripts/bench_visual.py`).
 
 What the work could try, and why it gains nothing:
-- files outside the working directory (loader settings, interpreters, node modules, browser policies, fonts): not
-  there, see `workdir.py`;
-- a planted `playwright/`, `sitecustomize.py` or `chromium`: the interpreter runs with -I and -S from "/", programs
-  are called by their full paths, the environment of node and Chromium is ours;
-- reading what is expected: references and expected values never enter the kernel, only what is to be measured does;
-- printing a result: only the program's own stdout counts, behind a mark that came by its stdin; the work's server
-  writes into a pipe of its own, and Landlock keeps it from tracing or opening anything of the browser's;
+- files outside the working directory (loader settings, interpreters, node modules, browser policies,
+  fonts): not there, see `workdir.py`;
+- a planted `playwright/`, `sitecustomize.py` or `chromium`: the interpreter runs with -I and -S from "/",
+  programs are called by their full paths, the environment of node and Chromium is ours;
+- reading what is expected: references and expected values never enter the kernel, only what is to be
+  measured does;
+- printing a result: only the program's own stdout counts, behind a mark that came by its stdin; the work's
+  server writes into a pipe of its own, and Landlock keeps it from tracing or opening anything of the
+  browser's;
 - patching built-ins in the page: measuring runs in an isolated world;
 - the network: a kernel has none but its own loopback.
 
-What remains: Chromium runs without its own sandbox, since the kernel is one. A page with an exploit for Chromium is
-in the kernel with the browser and can say anything about itself. A page can also tell that it is being automated
-(`navigator.webdriver`) and show a better face than a user would see.
+What remains: Chromium runs without its own sandbox, since the kernel is one. A page with an exploit for
+Chromium is in the kernel with the browser and can say anything about itself. A page can also tell that it
+is being automated (`navigator.webdriver`) and show a better face than a user would see.
 """
 
 from __future__ import annotations

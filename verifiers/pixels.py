@@ -1,8 +1,9 @@
 """Pictures: read safely, compare on RGB, show the difference.
 
-A PNG that the work wrote is untrusted. `clean_png` reads its chunks itself (bounds on bytes and pixels, and the
-checksums, before anything is unpacked) and keeps the four kinds that make the picture. Only that is given to
-Pillow, restricted to PNG: no colour profile, no text, no animation, no other format's decoder is reached.
+A PNG that the work wrote is untrusted. `clean_png` reads its chunks itself (bounds on bytes and pixels, and
+the checksums, before anything is unpacked) and keeps the four kinds that make the picture. Only that is
+given to Pillow, restricted to PNG: no colour profile, no text, no animation, no other format's decoder is
+reached.
 """
 
 from __future__ import annotations

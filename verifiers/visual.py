@@ -1,18 +1,20 @@
 """The visual verifier: open what the work built in a real browser and hold it to the task's visual checks.
 
-The checks are the table `[metadata.rollout_fork.visual]` (`visual_spec.py`); references lie in the task's tests/.
-`browser.py` says what a hostile work could try and what remains; the kernel that is looked at is the task's base
-with the work's directory over it (`workdir.py`), so that programs the work installed elsewhere are not there.
+The checks are the table `[metadata.rollout_fork.visual]` (`visual_spec.py`); references lie in the task's
+tests/. `browser.py` says what a hostile work could try and what remains; the kernel that is looked at is
+the task's base with the work's directory over it (`workdir.py`), so that programs the work installed
+elsewhere are not there.
 
 Outcomes. The work's own fault is a "fail": a check that does not hold, and with a `cause`
 - "build": the declared build command failed; "no_server": the declared server did not answer;
-- "timeout", "not_loaded", "action", "page": a page did not load in time, is not there, cannot be used as the task
-  says, or cannot be measured;
-- "crash": the page took the browser down, which was up before; "oom", "pids", "disk", "output", "cpu": a limit;
+- "timeout", "not_loaded", "action", "page": a page did not load in time, is not there, cannot be used as
+  the task says, or cannot be measured;
+- "crash": the page took the browser down, which was up before; "oom", "pids", "disk", "output", "cpu": a
+  limit;
 - "size": a picture has another size than its reference. Pictures are never scaled to fit.
-"unknown" is what the work cannot be blamed for: "no_checks", "bad_spec", "bad_reference" (the task), "no_browser",
-"browser_failed", "driver", "no_landlock", "network", "no_base" (the machinery, `infra=True`). None of these is ever a
-pass.
+"unknown" is what the work cannot be blamed for: "no_checks", "bad_spec", "bad_reference" (the task),
+"no_browser", "browser_failed", "driver", "no_landlock", "network", "no_base" (the machinery, `infra=True`).
+None of these is ever a pass.
 """
 
 from __future__ import annotations

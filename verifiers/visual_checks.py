@@ -1,4 +1,4 @@
-"""From what was seen to what holds: one small function for each kind of check. Expected values live only here."""
+"""From what was seen to what holds: one function for each kind of check. Expected values live only here."""
 
 from __future__ import annotations
 

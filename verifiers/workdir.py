@@ -1,8 +1,9 @@
 """The work, and nothing else the agent changed.
 
-An agent may write anywhere in its kernel: loader settings in /etc, modules beside an interpreter's own, fonts,
-browser policies. What a verifier runs to look at the work must not start among such things. `only_workdir` is the
-task's base with the agent's changes below one directory laid over it; everything else is as the task made it.
+An agent may write anywhere in its kernel: loader settings in /etc, modules beside an interpreter's own,
+fonts, browser policies. What a verifier runs to look at the work must not start among such things.
+`only_workdir` is the task's base with the agent's changes below one directory laid over it; everything else
+is as the task made it.
 """
 
 from __future__ import annotations

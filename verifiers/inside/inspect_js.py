@@ -1,4 +1,4 @@
-"""The function that measures a page. It runs in an isolated world, whose built-ins no script of the page can patch."""
+"""The function that measures a page. It runs in an isolated world, whose built-ins no page can patch."""
 
 SOURCE = r"""
 (queries) => {

@@ -1,7 +1,8 @@
-"""The program that looks: a plan on its stdin, what it saw as lines of JSON on its stdout, each behind the mark.
+"""The program that looks: a plan on its stdin, what it saw as lines of JSON on its stdout, each behind the
+mark.
 
-The mark comes with the plan, and stdin is closed before anything else is started. The browser is up ("up") before
-any page is opened or server started: whatever fails from then on was not for want of a browser.
+The mark comes with the plan, and stdin is closed before anything else is started. The browser is up ("up")
+before any page is opened or server started: whatever fails from then on was not for want of a browser.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
     python -I -S shield.py PRIVATE PROGRAM ARGUMENT...
 
-Both run in one kernel as one user, so by itself the server could write into the browser's control pipe through
-/proc. Landlock forbids that: a process in a domain can neither trace nor open the files of one outside of it, nor
-(from ABI 6) signal it; and the browser's private directory is no part of what the domain may touch.
+Both run in one kernel as one user, so by itself the server could write into the browser's control pipe
+through /proc. Landlock forbids that: a process in a domain can neither trace nor open the files of one
+outside of it, nor (from ABI 6) signal it; and the browser's private directory is no part of what the domain
+may touch.
 """
 
 from __future__ import annotations
