@@ -1,8 +1,8 @@
 """The host's end of the browser: one command in a kernel, and what it saw.
 
 The command runs `verifiers/inside/` with a fresh Chromium, which is gone when the command ends; nothing of
-one submission can reach the next. A browser that stays up was not needed: with Debian's headless shell a
-whole verdict takes less than a second (`scripts/bench_visual.py`).
+one submission can reach the next. A browser that stays up is not needed: with Debian's headless shell a
+whole verdict takes about 0.9 s on two cores that others use as well (`scripts/bench_visual.py`).
 
 What the work could try, and why it gains nothing:
 - files outside the working directory (loader settings, interpreters, node modules, browser policies,
@@ -10,7 +10,7 @@ What the work could try, and why it gains nothing:
 - a planted `playwright/`, `sitecustomize.py` or `chromium`: the interpreter runs with -I and -S from "/",
   programs are called by their full paths, the environment of node and Chromium is ours;
 - reading what is expected: references and expected values never enter the kernel, only what is to be
-  measured does;
+  measured does (selectors, and the roles and names that are looked for);
 - printing a result: only the program's own stdout counts, behind a mark that came by its stdin; the work's
   server writes into a pipe of its own, and Landlock keeps it from tracing or opening anything of the
   browser's;
