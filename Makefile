@@ -22,6 +22,7 @@ check: setup
 	@.venv/bin/mypy
 
 test: check
+	@scripts/setup.sh --tests
 	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
 format: setup

@@ -1,4 +1,4 @@
-"""Reading tasks: a directory, a directory of them, a JSONL list, or the bundled suite (or its starter part)."""
+"""Reading tasks: a directory, a directory of them, a JSONL list, or a bundled suite."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ from .task_list import read_task_list
 #: The tasks that come with this package, and the names of those that a first look takes (`suite:starter`).
 SUITE = Path(__file__).parent / "suite" / "tasks"
 STARTER = Path(__file__).parent / "suite" / "starter.txt"
+#: Tasks whose result is looked at in a browser (`suite:visual`).
+VISUAL = Path(__file__).parent / "suite" / "visual_tasks"
+#: Texts to write under constraints (`suite:constraints`).
+CONSTRAINTS = Path(__file__).parent / "suite" / "constraint_tasks"
 
 
 def load_tasks(
@@ -23,14 +27,17 @@ def load_tasks(
 ) -> TaskSet:
     """Read tasks; broken ones are reported in `problems` and left out.
 
-    `path` is "suite" (bundled), "suite:starter" (24 of them), a task directory, a directory of task
-    directories, or a JSONL file. `ids` keeps only these, in their order in `path`. `cache` is where a list's inline files are written.
+    `path` is "suite" (bundled), "suite:starter" (24 of them), "suite:visual" (bundled pages and pictures),
+    "suite:constraints" (texts to write), a task directory, a directory of task directories, or a JSONL file. `ids` keeps only these, in their order in
+    `path`. `cache` is where a list's inline files are written.
     `images` says what the back-end makes of images (see `kernel_pool.Capabilities`). Raises `TaskError` when the
     path is missing, holds no tasks at all, or an id is unknown.
     """
     if path == "suite:starter":
         path, ids = "suite", ids or STARTER.read_text(encoding="utf-8").split()
-    root = SUITE if path == "suite" else Path(path)
+    root = {"suite": SUITE, "suite:visual": VISUAL, "suite:constraints": CONSTRAINTS}.get(str(path)) or Path(
+        path
+    )
     tasks: dict[str, Task] = {}
     problems: list[TaskProblem] = []
     for place, line, result in _read(root, cache, images):

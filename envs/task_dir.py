@@ -21,6 +21,7 @@ from kernel_pool import BaseSpec, CopyIn, RunStep
 from kernel_pool.kernel import Images
 from verifiers import TestPlan
 from verifiers.constraints import ConstraintError, read_constraints
+from verifiers.visual_spec import BadVisualSpec, read_spec
 
 from .dockerfile import DEFAULT_WORKDIR, PLAIN_IMAGE, TOOLS, Environment, read_dockerfile
 from .errors import TaskInvalid, TaskProblem
@@ -112,7 +113,7 @@ def _own(toml: TomlFile) -> TomlTable:
     for key in ("visible_tests", "hidden_tests"):
         if key in own.data and isinstance(own.data[key], str) and not own.data[key].strip():
             own.wrong(key, "is empty; leave it out instead")
-    own.value("visual", dict, "a table")
+    _visual(own)
     _constraints(own)
     own.no_others()
     return own
@@ -131,6 +132,22 @@ def _constraints(own: TomlTable) -> None:
             TaskProblem(own.file.path, own.file.line_of(keys, problem.index), str(problem))
             for problem in error.problems
         ]
+
+
+def _visual(own: TomlTable) -> None:
+    """The visual checks have to be understood, and the pictures they name have to be in tests/."""
+    table = own.value("visual", dict, "a table")
+    if table is None:
+        return
+    try:
+        spec = read_spec(plain(table))
+    except BadVisualSpec as error:
+        line = own.file.line_of((*own.keys, "visual", *error.keys))
+        own.file.problems.append(TaskProblem(own.file.path, line, f"metadata.rollout_fork.visual: {error}"))
+        return
+    for name in sorted(set(spec.references())):
+        if not (own.file.path.parent / "tests" / name).is_file():
+            own.wrong("visual", f"compares with tests/{name}, which is not there")
 
 
 def _kept(toml: TomlFile, metadata: TomlTable, own: TomlTable) -> dict[str, Any]:

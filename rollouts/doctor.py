@@ -19,6 +19,7 @@ from kernel_pool.backends.local import LocalBackend, escapes
 from kernel_pool.registry import BACKENDS
 from kernel_pool.registry import backend as make_backend
 from kernel_pool.selfcheck import check
+from verifiers import browser
 
 #: Back-ends that the default set-up does without.
 OPTIONAL = tuple(name for name in BACKENDS.names() if name not in ("local", "subprocess"))
@@ -51,7 +52,7 @@ class Finding:
 async def examine(*, clean: bool = False) -> list[Finding]:
     """Look at the interpreter, the tools, the sandbox (its whole contract, for real) and the packages."""
     findings = [_python(), *_tools(), await _sandbox(), await _ways_out(), _memory()]
-    findings += [*[await _optional(name) for name in OPTIONAL], *_packages(), *_keys()]
+    findings += [await _browser(), *[await _optional(name) for name in OPTIONAL], *_packages(), *_keys()]
     if clean:
         findings += [await _clean(name) for name in BACKENDS.names()]
     return findings
@@ -113,6 +114,30 @@ async def _ways_out() -> Finding:
     open_ways = tuple(f"{attempt.what}: {attempt.seen}" for attempt in tried if not attempt.held)
     detail = f"{len(tried)} ways out of the sandbox tried, {len(open_ways) or 'none'} open"
     return Finding("isolation", not open_ways, detail, needed=True, notes=open_ways)
+
+
+async def _browser() -> Finding:
+    """A browser that is started in a sandbox and opens a page."""
+    if importlib.util.find_spec("PIL") is None:
+        return Finding("browser", False, "no Pillow: pip install pillow; only visual tasks need it")
+    backend = None
+    try:
+        backend = make_backend("local")
+        kernel = await backend.start(await backend.prepare(BaseSpec()), mounts=(browser.MOUNT,))
+        await kernel.write("index.html", b"<!doctype html><title>doctor</title>")
+        page: dict[str, Any] = {"id": "page", "path": "index.html", "load_timeout_s": 10.0}
+        page |= {"viewport": {"width": 200, "height": 100}, "actions": [], "queries": []}
+        plan = {"serve": None, "workdir": "/app", "root": ".", "pages": [page]}
+        seen = await browser.look(kernel, plan, 30.0, backend.capabilities.images)
+    except KernelError as error:
+        return Finding("browser", False, f"{error}; only visual tasks need it")
+    finally:
+        if backend is not None:
+            await backend.close()
+    problem = seen.reason or next((page.detail for page in seen.pages if page.problem), "")
+    if problem:
+        return Finding("browser", False, f"{problem}; only visual tasks need it")
+    return Finding("browser", True, f"Chromium {seen.browser} opens a page in a sandbox")
 
 
 async def _optional(name: str) -> Finding:

@@ -22,6 +22,7 @@ from .plan import BranchSpec
 from .policies import make_policy
 from .records import BranchRecord
 from .snapshots import SnapshotArchive
+from .store.evidence import EvidenceStore
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class Worker:
             verify or (lambda submission: verifier.verify(submission, self.pool)),
             branch_settings(config, run_id),
             self._archive if config.snapshots != "off" else None,
+            evidence=EvidenceStore(run_dir / "evidence") if run_dir else None,
         )
 
     async def prepare(self, task_id: str) -> Snapshot:
@@ -164,7 +166,11 @@ def build_verifier(config: RunConfig) -> Verifier:
 
 
 #: Without parts in the config: the cheap ones first. Each applies to the tasks that declare it.
-_DECLARED = (VerifierConfig(name="constraints"), VerifierConfig(name="build", stage=1))
+_DECLARED = (
+    VerifierConfig(name="constraints"),
+    VerifierConfig(name="build", stage=1),
+    VerifierConfig(name="visual", stage=2),
+)
 
 
 def _part(part: VerifierConfig, repeats: int) -> Part:

@@ -28,6 +28,7 @@ from .plan import BranchSpec, ForkPlan, TreeNode
 from .policies.policy import Policy
 from .records import BranchRecord, EnvironmentLayer, Lineage, Result, Sampling, SamplingLayer, TaskLayer
 from .snapshots import SnapshotArchive
+from .store.evidence import EvidenceStore
 
 N = TypeVar("N", int, float)
 
@@ -72,12 +73,14 @@ class BranchRunner:
         verify: Verify,
         settings: BranchSettings | None = None,
         archive: SnapshotArchive | None = None,
+        evidence: EvidenceStore | None = None,
     ) -> None:
         self.pool = pool
         self.policy = policy
         self.settings = settings or BranchSettings()
         self._verify = verify
         self._archive = archive
+        self._evidence = evidence
 
     async def run(
         self,
@@ -97,6 +100,7 @@ class BranchRunner:
         try:
             submission = await self._act(draft, fork_point)
             draft.verdict = await self._verify(submission)
+            draft.verdict = await self._keep_evidence(draft.verdict)
         except PolicyError as error:
             draft.fail("policy_error", f"{error.kind}: {error}")
         except KernelError as error:
@@ -132,6 +136,12 @@ class BranchRunner:
             draft.diff = await episode.diff()
             return submission
 
+    async def _keep_evidence(self, verdict: Verdict) -> Verdict:
+        """Pictures go to the run directory by digest; the record holds digests only."""
+        if self._evidence is None:
+            return verdict
+        return await asyncio.to_thread(self._evidence.keep, verdict)
+
     async def _keep(self, snapshot: Snapshot) -> None:
         if self._archive is not None:
             await self._archive.keep(self.pool.backend, snapshot)
@@ -147,12 +157,13 @@ class ForkRunner:
         verifier: Verifier,
         settings: BranchSettings | None = None,
         archive: SnapshotArchive | None = None,
+        evidence: EvidenceStore | None = None,
     ) -> None:
         async def verify(submission: Submission) -> Verdict:
             return await verifier.verify(submission, pool)
 
         self.pool = pool
-        self.branches = BranchRunner(pool, policy, verify, settings, archive)
+        self.branches = BranchRunner(pool, policy, verify, settings, archive, evidence)
 
     async def run(
         self,

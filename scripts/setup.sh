@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Set up .venv from requirements.lock. Does nothing (and needs no network) when it is up to date.
 #
-#   scripts/setup.sh            everything `make demo` and `make test` need
+#   scripts/setup.sh            everything `make demo` needs
+#   scripts/setup.sh --tests    and the browser that `make test` looks at pages with
 #
 # Debian packages that are missing are installed when this runs as root; otherwise it says what to type.
 set -euo pipefail
@@ -38,20 +39,35 @@ missing_packages() {
     printf '%s\n' "${missing[@]:-}"
 }
 
+install() {
+    # Install Debian packages as root; otherwise say what to type.
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "installing $*"
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >&2
+    else
+        say "this machine lacks: $*"
+        say "type:  sudo apt-get install -y $*    and run the same command again"
+        exit 3
+    fi
+}
+
+if [ "${1:-}" = --tests ]; then
+    browser=
+    for candidate in /usr/lib/chromium/chromium-headless-shell /usr/bin/chromium-headless-shell \
+                     /usr/lib/chromium/chromium /usr/bin/chromium; do
+        if [ -x "$candidate" ]; then browser=$candidate; break; fi
+    done
+    # The headless shell starts twice as fast as the whole browser; pages are written in DejaVu.
+    [ -n "$browser" ] || install chromium-headless-shell fonts-dejavu-core
+fi
+
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ] && [ -x "$venv/bin/rollouts" ]; then
     exit 0
 fi
 
 mapfile -t packages < <(missing_packages | sed '/^$/d')
 if [ "${#packages[@]}" -gt 0 ]; then
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        say "installing ${packages[*]}"
-        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${packages[@]}" >&2
-    else
-        say "this machine lacks: ${packages[*]}"
-        say "type:  sudo apt-get install -y ${packages[*]}    and run the same command again"
-        exit 3
-    fi
+    install "${packages[@]}"
 fi
 
 python=$(find_python) || { say "no Python 3.11 to 3.13 found; install python3.11 and python3.11-venv"; exit 3; }

@@ -15,6 +15,7 @@ VERIFIERS: Registry[Callable[..., Verifier]] = Registry(
     {
         "build": "verifiers.build:BuildVerifier",
         "constraints": "verifiers.constraints.verifier:ConstraintVerifier",
+        "visual": "verifiers.visual:VisualVerifier",
     },
 )
 

@@ -19,6 +19,7 @@ from envs.trajectory import Trajectory
 
 from ..records import BranchRecord
 from ..store import RunStore
+from .pictures import Pictures
 from .summary import TaskLine, figures
 from .tables import power_words
 
@@ -100,6 +101,7 @@ def _row(task: TaskLine) -> dict[str, Any]:
 
 def _details(store: RunStore, tasks: dict[str, TaskLine]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Per rollout: ranking, what it can show, and every branch. One rollout is in memory at a time."""
+    pictures = Pictures(store.path)
     for records in store.rollouts():
         task = tasks[records[0].lineage.rollout_id]
         ranking = task.ranking
@@ -113,12 +115,12 @@ def _details(store: RunStore, tasks: dict[str, TaskLine]) -> Iterator[tuple[str,
                 "winner_reason": ranking.winner_reason if ranking else "not ranked",
                 "order": ranking.order if ranking else [],
                 "power": power_words(ranking.power) if ranking else "",
-                "branches": [_branch(record) for record in records],
+                "branches": [_branch(record, pictures) for record in records],
             },
         )
 
 
-def _branch(record: BranchRecord) -> dict[str, Any]:
+def _branch(record: BranchRecord, pictures: Pictures) -> dict[str, Any]:
     r, verdict = record.result, record.result.verdict
     checks = [c for v in ((verdict, *verdict.parts) if verdict else ()) for c in v.checks]
     return {
@@ -143,7 +145,9 @@ def _branch(record: BranchRecord) -> dict[str, Any]:
             "reason": _shown(verdict.reason),
             "command": _shown(verdict.command or next((p.command for p in verdict.parts), "")),
             "log": _shown(verdict.log or next((p.log for p in verdict.parts), ""), 4000),
+            "cause": verdict.cause or next((p.cause for p in verdict.parts if p.cause), ""),
             "checks": [[c.id[:200], c.outcome, _shown(c.message, 400)] for c in checks[:200]],
+            "pictures": pictures.of(verdict),
         },
         "steps": list(_steps(record.trajectory)),
     }

@@ -66,7 +66,7 @@ def test_every_honoured_key_arrives_in_the_task(tmp_path: Path) -> None:
             hidden_tests = "python -m pytest /tests"
             language = "python"
             group = "train"
-            visual = { url = "index.html" }
+            visual.pages = [{ path = "index.html", checks = [{ id = "h", kind = "visible", selector = "h1" }] }]
             [agent]
             timeout_sec = 30
             [verifier]
@@ -89,7 +89,7 @@ def test_every_honoured_key_arrives_in_the_task(tmp_path: Path) -> None:
     assert task.base.steps == (CopyIn(home / "environment", "/srv/code"),)
     assert (
         task.metadata["category"] == "maths"
-        and task.metadata["rollout_fork"]["visual"]["url"] == "index.html"
+        and task.metadata["rollout_fork"]["visual"]["pages"][0]["path"] == "index.html"
     )
     assert task.metadata["toml"]["solution"] == {"env": {"A": "b"}}, "unknown keys are kept"
     assert any("memory_mb" in note for note in task.environment_notes)
@@ -127,6 +127,21 @@ def test_a_hidden_command_is_judged_by_pytest_results_or_by_its_exit_code(
         ("[metadata.rollout_fork]\nlangauge = 'c'\n", 2, "did you mean language?"),
         ("[metadata]\nrollout_fork.visible_tests = true\n", 2, "must be a string, not a boolean"),
         ("[metadata.rollout_fork]\nhidden_tests = ' '\n", 2, "is empty"),
+        (
+            "[metadata.rollout_fork.visual]\n[[metadata.rollout_fork.visual.pages]]\npath='i'\n",
+            2,
+            "checks: Field required",
+        ),
+        (
+            "[metadata.rollout_fork]\n\nvisual.root = '.'\nvisual.pagse = []\n",
+            4,
+            "pagse: is not a known key; did you mean pages?",
+        ),
+        (
+            "a = 1\n[metadata.rollout_fork.visual]\nimages = [{id='a', path='a.png', reference='a.png'}]\n",
+            2,
+            "tests/a.png, which is not there",
+        ),
         ("a = 1\nb = = 2\n", 2, "is no TOML"),
         ('[task]\nname = "org/../up"\n[x]\n', None, ""),
         ('[task]\nname = "org/a b"\n', 2, "no usable id"),

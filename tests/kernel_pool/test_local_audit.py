@@ -274,3 +274,25 @@ async def test_the_limits_of_files_and_disk_hold_for_writes_of_the_host() -> Non
         assert await shell(live, "ls | wc -l") == "6\n"
         await shell(live, "rm f0")
         await live.write("again", os.urandom(3 << 20))
+
+
+async def test_what_decides_which_code_runs_does_not_come_with_a_fork() -> None:
+    async with kernel() as (backend, base, live):
+        before = await shell(
+            live, "ls -ld /bin /lib64 | cut -c1; cat /etc/ld.so.cache | sha256sum; ls -A /etc"
+        )
+        await live.run(
+            "echo /app/evil.so > /etc/ld.so.preload; echo > /etc/ld.so.cache; mkdir -p /etc/python3.11;"
+            " echo 'print(1)' > /etc/python3.11/sitecustomize.py; mv /lib64 /lib64.old; mkdir /lib64; rm /bin; mkdir /bin"
+        )
+        fork = await backend.start(await live.snapshot())
+        assert (
+            await shell(fork, "ls -ld /bin /lib64 | cut -c1; cat /etc/ld.so.cache | sha256sum; ls -A /etc")
+            == before
+        )
+        other = await backend.start(base)
+        await other.run("mv /etc /e; ln -s /app /etc")
+        assert (
+            await shell(await backend.start(await other.snapshot()), "ls -A /etc")
+            == before[before.rindex("-\n") + 2 :]
+        )

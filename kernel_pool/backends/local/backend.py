@@ -30,7 +30,7 @@ from .merge import canonical
 from .skeleton import ensure_skeleton
 from .spawner import Spawner
 from .store import Store, default_state_dir, remove_tree
-from .tree import Below, Difference, HashCache, digest, scan
+from .tree import Below, Difference, Entry, HashCache, digest, scan
 
 T = TypeVar("T")
 
@@ -287,8 +287,18 @@ class _Freezer:
             return self._origin.layers
         below = self._about.below()
         difference = canonical(parent, upper, opaque, below)
+        difference = {path: entry for path, entry in difference.items() if not _of_the_machine(path, entry)}
         if not difference:
             return ()
         name = digest(difference)
         self.store.write_difference(difference, name)
         return (name,)
+
+
+def _of_the_machine(path: str, entry: Entry) -> bool:
+    """What decides, before a program's first line, which code it runs: the links to this machine's tools in /, the
+    dynamic loader's files and the interpreter's site files in /etc. No fork has them from a command."""
+    top, _slash, rest = path.partition("/")
+    if top == "etc":
+        return entry.kind != "dir" if not rest else rest.startswith(("ld.so.", "python"))
+    return f"/{top}" in machine.system_links()

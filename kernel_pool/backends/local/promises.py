@@ -46,6 +46,9 @@ def notes(tier: Tier | None, network: Network) -> tuple[str, ...]:
         "kernels share the host's Linux kernel: a fault in it is a way out; a microVM (e2b) has one of its own",
         "kernels are one user to the machine and share what it counts per user, such as descriptors in flight",
         "POSIX ACLs, and the mode and attributes of / itself, are no part of a state",
+        "the links to tools in / (bin, lib, ...) and /etc/ld.so.* and /etc/python* are no part of a state either: a "
+        "fork, and so a verifier, has the base's",
+        "a shell whose variables and functions take more than 256 KiB is not carried over to the next command",
         "renaming a directory that came with the base answers EXDEV; mv copes, `git mv` of one does not",
         "hard links come with a fork as one file; writing through one name then parts it from the others, and the "
         "link count that programs see is the layer store's",

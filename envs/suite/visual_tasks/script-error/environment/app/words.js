@@ -1,0 +1,3 @@
+export function plural(count, word) {
+  return `${count} ${word}s`;
+}
