@@ -232,10 +232,11 @@ async def test_a_directory_that_was_closed_hinders_no_later_command(path: str, c
 
 async def test_files_in_closed_and_deep_directories_of_shared_memory_go_with_their_command() -> None:
     async with kernel() as (_backend, _base, live):
-        deep = "for i in $(seq 3000); do mkdir d && cd d; done; echo x > file"
-        await live.run(
-            f"cd /dev/shm; mkdir 0 1; {deep}; cd /dev/shm; head -c 9M /dev/zero > 1/x; chmod 0 1 0 ."
+        deep = (
+            "import os; [(os.mkdir('d'), os.chdir('d')) for _ in range(3000)]; open('file', 'w').write('x')"
         )
+        fill = f'cd /dev/shm; mkdir 0 1; {PYTHON} -I -S -c "{deep}"; head -c 9M /dev/zero > 1/x'
+        await shell(live, f"{fill}; chmod 0 1 0 .")
         assert await shell(live, "ls -A /dev/shm; df --output=used /dev/shm | tail -1 | tr -d ' '") == "0\n"
 
 
