@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Protocol
@@ -85,32 +85,52 @@ class Halving:
         self._rng = np.random.default_rng(seed)
         self._asked: Counter[tuple[int, int]] = Counter()
         self._theta = np.zeros(n)
+        self._components: Sequence[int] = range(n)
         self.field = list(range(n))  #: who can still be best
-        self._begun = False
+        self._begun = self._bridged = False
         self.stop = ""
 
     def next(self, answers: Sequence[Comparison]) -> list[Question]:
         """See `Schedule`."""
-        if self._begun and not self.stop:
-            self._theta = np.asarray(fit(self._n, answers).theta)
+        if self.stop:
+            return []
+        if self._begun:
+            fitted = fit(self._n, answers)
+            self._theta, self._components = np.asarray(fitted.theta), fitted.components
             best_first = sorted(self.field, key=lambda i: (-self._theta[i], self._rng.random()))
             self.field = best_first[: _half(len(self.field))]
         self._begun = True
         if len(self.field) == 1:
-            self.stop = "one left"
-        elif self._left < 1:
+            bridges = [] if self._bridged else self._bridges()
+            self._bridged = True
+            self.stop = "" if bridges else "one left"
+            return bridges
+        if self._left < 1:
             self.stop = "budget"
-        if self.stop:
             return []
+        return self._play()
+
+    def _play(self) -> list[Question]:
         sizes = [len(self.field)]
         while sizes[-1] > 2:
             sizes.append(_half(sizes[-1]))
         share = math.sqrt(sizes[0]) / sum(map(math.sqrt, sizes))
-        questions = self._round(max(1, round(self._left * share)))
+        last = len(sizes) == 1
+        kept = len({*self._components}) - 1 if last else self._n // 8  # for groups that nothing links
+        questions = self._round(max(1, round((self._left - kept) * share)))
         self._left -= len(questions)
         if not questions:
             self.stop = "every pair asked"
         return questions
+
+    def _bridges(self) -> list[Question]:
+        """The winner against the best of every group that no comparison links to it, as far as the calls reach."""
+        groups: dict[int, list[int]] = {}
+        for i, label in enumerate(self._components):
+            groups.setdefault(label, []).append(i)
+        others = [group for group in groups.values() if self.field[0] not in group]
+        strongest = [max(group, key=lambda i: self._theta[i]) for group in others]
+        return [_ask((self.field[0], i), self._asked) for i in strongest[: self._left]]
 
     def _round(self, wanted: int) -> list[Question]:
         round_: list[Question] = []
@@ -178,7 +198,11 @@ class RoundRobin:
         return found
 
 
-SCHEDULES = {"halving": Halving, "swiss": Swiss, "round_robin": RoundRobin}
+SCHEDULES: dict[str, Callable[..., Schedule]] = {
+    "halving": Halving,
+    "swiss": Swiss,
+    "round_robin": RoundRobin,
+}
 
 
 def swiss_pairs(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,9 +19,10 @@ from kernel_pool.requirements import unmet
 
 from .config import RunConfig
 from .errors import ConfigError, RolloutError
-from .executor import BranchJob, Executor, InlineExecutor, build_backend
+from .executor import BranchJob, Executor, InlineExecutor, build_backend, build_verifier
 from .fork import Examples, missing_record, tree_node
 from .governance import Admitted, Gate
+from .judging import JudgePanel, check_judge, judge_rollout
 from .memory import MemoryStore, format_examples, open_memory
 from .plan import BranchSpec, Independent, SamplingPlan, TreeNode
 from .policies import make_policy
@@ -182,6 +183,8 @@ async def check(config: RunConfig, tasks: Sequence[Task], backend: Backend) -> N
         policy.check([spec.sampling for spec in plan.next(tasks[0].id, ())])
     finally:
         await policy.close()
+    build_verifier(config)
+    check_judge(config)
     _check_gives(config, backend)
     await backend.check()
     if config.engine.kind == "ray":
@@ -226,6 +229,7 @@ class _Batch:
         self._memory: MemoryStore | None = (
             open_memory_for(config, store.path) if config.memory.enabled else None
         )
+        self._panel = None if config.judge is None else JudgePanel(config.judge, store.path)
 
     async def run(self, tasks: Sequence[Task]) -> None:
         """All rollouts that are not complete, task by task, with `slots` branches in flight."""
@@ -249,6 +253,8 @@ class _Batch:
         finally:
             if self._memory is not None:
                 self._memory.close()
+            if self._panel is not None:
+                await self._panel.close()
         self._store.event("batch_finished", branches=self._result.branches)
 
     def _finished(self, wanted: set[str]) -> dict[str, list[TreeNode]]:
@@ -273,7 +279,7 @@ class _Batch:
                     group.create_task(self._branch(task, spec, examples, places, writer))
         elif task.id in self._store.rankings():
             return
-        self._rank(task)
+        await self._rank(task)
 
     async def _prepare(self, task: Task) -> bool:
         try:
@@ -300,7 +306,7 @@ class _Batch:
         """One branch with its retries; every attempt is kept, the last one is the record."""
         async with places:
             for attempt in range(self._config.engine.retries + 1):
-                job = BranchJob(task.id, _attempt(spec, attempt), examples)
+                job = BranchJob(task.id, replace(spec, attempt=attempt), examples)
                 record = await self._executor.run(job)
                 self._store.append_attempt(_attempt_line(record))
                 if record.result.ending not in RETRIED:
@@ -309,11 +315,12 @@ class _Batch:
             self._result.branches += 1
             self._progress.branch(record)
 
-    def _rank(self, task: Task) -> None:
+    async def _rank(self, task: Task) -> None:
         records = list(self._store.rollout(task.id))
         if not records:
             return
-        ranking = rank_rollout(records)
+        said = None if self._panel is None else await judge_rollout(self._panel, records)
+        ranking = rank_rollout(records, said)
         self._store.append_ranking(ranking)
         if self._memory is not None:
             remember(self._memory, self._gate, records, ranking, self._config.memory.namespace)
@@ -359,12 +366,6 @@ def open_memory_for(config: RunConfig, run_dir: Path) -> MemoryStore:
 
 def _plan(config: RunConfig) -> Independent:
     return Independent(config.branches, SamplingPlan(config.sampling, config.seed))
-
-
-def _attempt(spec: BranchSpec, attempt: int) -> BranchSpec:
-    from dataclasses import replace
-
-    return replace(spec, attempt=attempt)
 
 
 def _attempt_line(record: BranchRecord) -> dict[str, object]:

@@ -91,7 +91,11 @@ def rank(run_dir: RunArg, as_json: JsonOpt = False) -> None:
     from .rankings import rank_rollout
 
     with RunStore.open(run_dir) as store:
-        rankings = [rank_rollout(group) for group in store.rollouts()]
+        earlier = store.rankings()
+        rankings = []
+        for group in store.rollouts():
+            known = earlier.get(group[0].lineage.rollout_id)
+            rankings.append(rank_rollout(group, known.judge if known else None))
     if as_json:
         print(json.dumps([r.model_dump(mode="json") for r in rankings]))
         return

@@ -125,6 +125,38 @@ class VerifyConfig(_Section):
     parts: list[VerifierConfig] = Field(default_factory=list)
 
 
+class JudgeBudgetConfig(_Section):
+    """What the judge may take over a whole run, pairs and scores together. None: no bound."""
+
+    calls: int | None = Field(default=None, ge=0)
+    tokens: int | None = Field(default=None, ge=0)
+    cost_usd: float | None = Field(default=None, ge=0)
+
+
+class JudgeConfig(_Section):
+    """A model that says which of two branches of one tier is better."""
+
+    policy: PolicyConfig  #: the model
+    rubric: dict[str, str] = Field(default_factory=dict)  #: criterion -> its meaning; empty: the built-in one
+    schedule: Literal["halving", "swiss", "round_robin"] = (
+        "halving"  #: for the winner; for the whole order; all
+    )
+    tiers: Literal["passing", "all"] = "passing"  #: where it is asked
+    calls_per_rollout: int | None = Field(default=None, ge=2)  #: None: what the schedule needs
+    samples: int = Field(default=1, ge=1)  #: of one question; together they are one vote
+    temperature: float | None = Field(default=None, ge=0)
+    effort: str | None = None
+    max_tokens: int | None = Field(default=None, gt=0)
+    max_concurrent: int = Field(default=8, ge=1)
+    timeout_s: float = Field(default=120.0, gt=0)
+    budget: JudgeBudgetConfig = Field(default_factory=JudgeBudgetConfig)
+    allow_same_model: bool = False  #: let the model judge its own work
+    calibration: str | None = None  #: a file that `rollouts audit judge` wrote
+    #: least lower bound of its AUC for it to decide a winner; null: it decides whatever it is worth
+    floor: float | None = Field(default=0.55, ge=0, le=1)
+    seed: int = 0  #: of the choice of pairs
+
+
 class MemoryConfig(_Section):
     """Winners of earlier batches as examples for this one."""
 
@@ -162,6 +194,7 @@ class RunConfig(_Section):
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
     observation: ObservationConfig = Field(default_factory=ObservationConfig)
     verify: VerifyConfig = Field(default_factory=VerifyConfig)
+    judge: JudgeConfig | None = None  #: None: branches of one tier are ordered by their signals alone
     memory: MemoryConfig = Field(default_factory=MemoryConfig)
     engine: EngineConfig = Field(default_factory=EngineConfig)
     snapshots: Literal["changes", "end", "off"] = "changes"  #: states kept for later forks

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
-from ranking import Candidate, rank
+from ranking import Candidate, Comparison, objective_comparisons, rank
 
 from .records import BranchRecord, RankingRecord
 
+EQUAL = "equal"  #: the cause of a tie that no judge was asked about: the works are the same to the letter
 
-def rank_rollout(records: Sequence[BranchRecord]) -> RankingRecord:
+
+def rank_rollout(records: Sequence[BranchRecord], judge: Mapping[str, Any] | None = None) -> RankingRecord:
     """Rank the branches of one rollout: solved above all others, then graded signals inside each tier.
 
-    Inside a tier more hidden tests passed is better, then fewer steps, then lower cost. Missing branches
-    are listed and not ranked. Raises `ValueError` for an empty or mixed group.
+    Inside a tier more hidden tests passed is better, then fewer steps, then lower cost. `judge` is what a judge said
+    (`judging.judge_rollout`): where it may decide, its comparisons take the place of the signals in the tiers that
+    it judged. Missing branches are listed and not ranked. Raises `ValueError` for an empty or mixed group.
     """
     if not records:
         raise ValueError("no branches to rank")
     if len({r.lineage.rollout_id for r in records}) > 1:
         raise ValueError("branches of different rollouts cannot be ranked together")
     records = sorted(records, key=lambda r: r.lineage.index)
-    ranking = rank([candidate(record) for record in records])
     names = [record.lineage.branch_id for record in records]
+    candidates = [candidate(record) for record in records]
+    ranking = rank(candidates, _comparisons(candidates, names, judge))
     first = records[0]
     return RankingRecord(
         run_id=first.lineage.run_id,
@@ -37,7 +42,33 @@ def rank_rollout(records: Sequence[BranchRecord]) -> RankingRecord:
         invalid=ranking.invalid,
         converged=ranking.converged,
         components=ranking.components,
+        judge=None if judge is None else dict(judge),
     )
+
+
+def _comparisons(
+    candidates: Sequence[Candidate | None], names: Sequence[str], judge: Mapping[str, Any] | None
+) -> list[Comparison]:
+    """The signals' comparisons, and a judge's in their place where it may decide. Of equal works the signals tell."""
+    objective = objective_comparisons(candidates)
+    if judge is None or not judge["may_decide"]:
+        return objective
+    place = {name: index for index, name in enumerate(names)}
+    judged = {place[name] for tier in judge["tiers"] for name in tier["branches"] if name in place}
+    said = [
+        Comparison(place[first], place[second], outcome, source="judge")
+        for tier in judge["tiers"]
+        for first, second, outcome, cause in tier["comparisons"]
+        if first in place and second in place and cause != EQUAL
+    ]
+    equal = {
+        frozenset((place[first], place[second]))
+        for tier in judge["tiers"]
+        for first, second, _outcome, cause in tier["comparisons"]
+        if first in place and second in place and cause == EQUAL
+    }
+    kept = [c for c in objective if {c.first, c.second} in equal or not {c.first, c.second} <= judged]
+    return kept + said
 
 
 def candidate(record: BranchRecord) -> Candidate | None:

@@ -147,3 +147,4 @@ class RankingRecord(BaseModel):
     invalid: int
     converged: bool
     components: int
+    judge: dict[str, Any] | None = None  #: what a judge was asked and said (`judging.judge_rollout`)

@@ -10,6 +10,7 @@ from .config import RunConfig
 from .errors import ConfigError, RunDirError
 from .executor import BranchJob, ForkRef, images
 from .fork import tree_node
+from .judging import judged
 from .plan import AtStep, SamplingPlan
 from .rankings import rank_rollout
 from .records import BranchRecord
@@ -57,7 +58,7 @@ async def refork(
             finally:
                 progress.stop()
                 await executor.close()
-        ranking = rank_rollout([*rollout, *records])
+        ranking = rank_rollout([*rollout, *records], await judged(config, store.path, [*rollout, *records]))
         store.append_ranking(ranking)
         progress.rollout(ranking)
     return records

@@ -25,7 +25,7 @@ LAYERS = (
     {"config"},
     {"plan", "policies", "store"},
     {"governance"},
-    {"memory", "exports", "views", "audits", "snapshots", "rankings", "progress"},
+    {"memory", "exports", "views", "audits", "snapshots", "rankings", "judging", "progress"},
     {"branch"},
     {"fork", "repair"},
     {"executor", "actors"},

@@ -87,6 +87,14 @@ def test_halving_finds_nearly_the_best_at_a_fraction_of_a_round_robin() -> None:
     assert np.mean(found) > 0.8
 
 
+def test_the_winner_of_halving_is_linked_to_everybody() -> None:
+    for seed in range(60):
+        for n in (5, 8, 16, 23):
+            rng = np.random.default_rng(seed)
+            _, answers = play(Halving(n, seed=seed), JudgedWorld.draw(n, 0.75, rng), rng)
+            assert set(fit(n, answers).components) == {0}
+
+
 def test_a_judge_that_never_answers_ends_the_schedule_too() -> None:
     for make in (Halving, Swiss, RoundRobin):
         schedule = make(8)
