@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from .audits import StrengthAudit
+    from .audits import JudgeAudit, StrengthAudit
     from .config import RunConfig
 
 audit = typer.Typer(help="Measure how far verifiers, judges and claims can be trusted.", no_args_is_help=True)
@@ -90,3 +91,61 @@ async def _strength(
     finally:
         await pool.close()
         await backend.close()
+
+
+@audit.command()
+def judge(
+    config: Annotated[Path, typer.Argument(help="a run config with a section `judge`")],
+    run: Annotated[
+        list[Path] | None, typer.Option("--run", help="a run whose solved and failed branches are the labels")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option("--labels", help="labelled pairs as JSON lines")] = None,
+    pairs: Annotated[int, typer.Option("--pairs", min=1, help="of each task, at most")] = 4,
+    seed: Annotated[int, typer.Option("--seed", help="which pairs, and what is shown first")] = 0,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="an earlier calibration, for drift")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="write the calibration here")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="override a setting")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Measure the configured judge on works whose truth is known. Ends with 1 when something speaks against it."""
+    from .audits import print_judge
+    from .config import load_config
+
+    settings = load_config(config, overrides or ())
+    found = asyncio.run(_judge(settings, run or [], labels, pairs, seed, against))
+    if out is not None:
+        out.write_text(json.dumps(found.as_dict(), indent=1) + "\n", encoding="utf-8")
+    if as_json:
+        print(json.dumps(found.as_dict()))
+    else:
+        print_judge(found, Console())
+    if found.findings:
+        raise typer.Exit(1)
+
+
+async def _judge(
+    settings: RunConfig, runs: list[Path], labels: Path | None, most: int, seed: int, against: Path | None
+) -> JudgeAudit:
+    from .audits import audit_judge, labelled_pairs, pairs_from_labels
+    from .errors import ConfigError
+    from .judging import JudgePanel
+
+    if settings.judge is None:
+        raise ConfigError("the config names no judge: add a section `judge` with a `policy`")
+    given = [] if labels is None else pairs_from_labels(labels)
+    for run in runs:
+        given += labelled_pairs(run, most, seed)
+    earlier = None
+    if against is not None:
+        try:
+            earlier = json.loads(against.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{against}: no calibration ({error})") from None
+    panel = JudgePanel(settings.judge, None)
+    try:
+        floor = 0.5 if settings.judge.floor is None else settings.judge.floor
+        return await audit_judge(panel.judge, given, seed=seed, floor=floor, earlier=earlier)
+    finally:
+        await panel.close()

@@ -85,6 +85,6 @@ def bind(child: int, values: Amounts) -> None:
                 with contextlib.suppress(ProcessLookupError):
                     resource.prlimit(pid, what, (amount, amount))
         bound |= fresh
-        fresh = {int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"} - bound
+        fresh = {int(name) for name in os.listdir(".") if name.isdigit() and name != "1"} - bound
         if not fresh:
             return

@@ -203,6 +203,7 @@ class _Zygote:
             meter = namespaces.enter_kernel(plan)
         except OSError as error:
             with contextlib.suppress(OSError):
+                wire.receive(host)  # only once the host has asked does it listen
                 host.sendall(wire.message(wire.RESULT, {"error": str(error)}))
             os._exit(1)
         init.serve(host, self._warm, meter)
