@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 from dataclasses import replace
 
 import pytest
-from local_support import kernel, shell
+from local_support import PYTHON, kernel, shell
 
 from kernel_pool import ExecResult, FileAccessError, KernelClosed, Limits
 
@@ -26,6 +26,14 @@ async def test_a_command_that_takes_too_long_is_ended_with_all_it_started() -> N
         assert (result.ended, result.exit_code, result.stdout) == ("timeout", None, b"begun\n")
         assert time.monotonic() - started < 5
         assert "sleep" not in await shell(live, "cat /proc/[0-9]*/comm")
+
+
+async def test_a_command_that_lowers_its_own_limits_at_once_is_no_failure_of_its_kernel() -> None:
+    lower = "import resource as r; [r.setrlimit(w, (8, 8)) for w in (r.RLIMIT_NOFILE, r.RLIMIT_NPROC)]"
+    async with kernel() as (_backend, _base, live):
+        for _ in range(60):
+            assert (await live.run([PYTHON, "-I", "-S", "-c", lower])).ok
+            assert (await live.run("ulimit -n 20; ulimit -u 20")).ok
 
 
 async def test_what_runs_on_in_the_background_is_killed_when_the_command_ends() -> None:

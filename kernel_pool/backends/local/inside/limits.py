@@ -82,7 +82,8 @@ def bind(child: int, values: Amounts) -> None:
     for _ in range(_ROUNDS):
         for pid in fresh:
             for what, amount in values:
-                with contextlib.suppress(ProcessLookupError):
+                # It is gone, or has put a lower limit on itself, which nobody may raise.
+                with contextlib.suppress(ProcessLookupError, PermissionError):
                     resource.prlimit(pid, what, (amount, amount))
         bound |= fresh
         fresh = {int(name) for name in os.listdir(".") if name.isdigit() and name != "1"} - bound
