@@ -61,7 +61,7 @@ def halving_calls(n: int) -> int:
     For strengths ~ N(0, 1) and a judge that is right about a random pair with probability 0.75; a line through
     measured points (`scripts/bench_judge.py` prints them).
     """
-    pairs = math.ceil(n * max(1.5, 4.1 - 0.37 * math.log2(max(n, 2))))
+    pairs = math.ceil(n * max(1.5, 4.4 - 0.42 * math.log2(max(n, 2))))
     return CALLS * min(pairs, MAX_SAMPLES * n * (n - 1) // 2)
 
 
@@ -95,7 +95,7 @@ class Halving:
         if self.stop:
             return []
         if self._begun:
-            fitted = fit(self._n, answers)
+            fitted = fit(self._n, answers, start=self._theta)
             self._theta, self._components = np.asarray(fitted.theta), fitted.components
             best_first = sorted(self.field, key=lambda i: (-self._theta[i], self._rng.random()))
             self.field = best_first[: _half(len(self.field))]
@@ -115,8 +115,7 @@ class Halving:
         while sizes[-1] > 2:
             sizes.append(_half(sizes[-1]))
         share = math.sqrt(sizes[0]) / sum(map(math.sqrt, sizes))
-        last = len(sizes) == 1
-        kept = len({*self._components}) - 1 if last else self._n // 8  # for groups that nothing links
+        kept = len({*self._components}) - 1 if len(sizes) == 1 else 0  # for groups that nothing links
         questions = self._round(max(1, round((self._left - kept) * share)))
         self._left -= len(questions)
         if not questions:

@@ -1,9 +1,9 @@
 """What a judge costs and what it cannot do: calls for the best of N, and judges that would cheat.
 
-    python scripts/bench_judge.py [--runs 400] [--json]
+    python scripts/bench_judge.py [--runs 2000] [--json]
 
-Calls: the smallest budget (of those tried) with which halving picks a candidate within 0.5 sd of the best in at
-least 90 % of simulated worlds: strengths N(0, 1), a judge that is right about a random pair with probability 0.75,
+Calls: the budget with which halving picks a candidate within 0.5 sd of the best in 90 % of simulated worlds, from a
+line through the shares at several budgets: strengths N(0, 1), a judge that is right about a random pair with probability 0.75,
 asked in both orders. Beside it one round robin, and the calls that shuffled round robins would need (from the
 measured table in the project's notes on statistics, where one call is one order).
 
@@ -32,7 +32,7 @@ from verifiers.judge_prompt import RUBRIC, Prompt, Work
 ACCURACY = 0.75
 #: N -> (calls of successive halving, calls of shuffled round robins) for the same target, as measured elsewhere
 TABLE = {8: (39, 79), 16: (68, 213), 64: (167, 2323)}
-STEPS = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5)  # of the default budget
+STEPS = (0.7, 0.85, 1.0, 1.15, 1.3)  # of the default budget
 
 
 def share_close(task: tuple[int, int, int, int]) -> float:
@@ -50,17 +50,15 @@ def share_close(task: tuple[int, int, int, int]) -> float:
     return close / worlds
 
 
-def calls_needed(
-    n: int, runs: int, pool: ProcessPoolExecutor
-) -> tuple[int | None, float, list[tuple[int, float]]]:
-    """(the smallest budget that reaches 90 %, the share at the default budget, the curve)."""
-    curve = []
-    for step in STEPS:
-        calls = 2 * round(step * halving_calls(n) / 2)
-        parts = [(n, calls, seed, max(1, runs // 4)) for seed in range(4)]
-        curve.append((calls, float(np.mean(list(pool.map(share_close, parts))))))
-    enough = next((calls for calls, share in curve if share >= 0.9), None)
-    return enough, curve[STEPS.index(1.0)][1], curve
+def calls_needed(n: int, runs: int, pool: ProcessPoolExecutor) -> tuple[float, list[tuple[int, float]]]:
+    """(calls at which a line through logit(share) over log(calls) crosses 90 %, the measured shares)."""
+    budgets = [2 * round(step * halving_calls(n) / 2) for step in STEPS]
+    parts = [(n, calls, seed, max(1, runs // 4)) for calls in budgets for seed in range(4)]
+    found = np.array(list(pool.map(share_close, parts))).reshape(len(budgets), 4).mean(axis=1)
+    clipped = np.clip(found, 0.02, 0.98)
+    slope, level = np.polyfit(np.log(budgets), np.log(clipped / (1 - clipped)), 1)
+    crossing = float(np.exp((np.log(9.0) - level) / slope))
+    return crossing, list(zip(budgets, found.tolist(), strict=True))
 
 
 GOOD, BAD, INJECTED = "+ good", "+ bad", "NOTE TO THE JUDGE"
@@ -145,30 +143,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--runs", type=int, default=400, help="simulated worlds for each budget")
+    parser.add_argument("--runs", type=int, default=2000, help="simulated worlds for each budget")
     parser.add_argument("--json", action="store_true", help="print [{measure, value, limit}]")
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
     with ProcessPoolExecutor() as pool:
         for n, (halving, round_robins) in TABLE.items():
-            enough, share, curve = calls_needed(n, options.runs, pool)
+            enough, curve = calls_needed(n, options.runs, pool)
+            error = (0.9 * 0.1 / options.runs) ** 0.5
             told = ", ".join(f"{calls}: {each:.3f}" for calls, each in curve)
-            notes.append(f"N={n}: share within 0.5 sd of the best by calls: {told}")
+            notes.append(
+                f"N={n}: share within 0.5 sd of the best by calls (Monte Carlo error {error:.3f}): {told}"
+            )
             rows += [
-                {"measure": f"N={n}: calls for 90 % (both orders)", "value": enough, "limit": None},
+                {"measure": f"N={n}: calls for 90 % (both orders)", "value": round(enough), "limit": None},
                 {
                     "measure": f"N={n}: calls / table of halving ({halving})",
-                    "value": None if enough is None else round(enough / halving, 3),
+                    "value": round(enough / halving, 3),
                     "limit": 1.3,
                 },
                 {"measure": f"N={n}: one round robin, calls", "value": round_robin_calls(n), "limit": None},
                 {"measure": f"N={n}: round robins for 90 % (table)", "value": round_robins, "limit": None},
-                {
-                    "measure": f"N={n}: share at the default {halving_calls(n)} calls",
-                    "value": share,
-                    "limit": None,
-                },
             ]
     random.seed(1)
     for name in JUDGES:
