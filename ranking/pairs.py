@@ -160,7 +160,6 @@ class Swiss:
         _check(n, calls, least=n - 1)
         self._n = n
         self._left = (math.ceil(n * math.log2(max(n, 2))) if calls is None else calls) // CALLS
-        self._left = max(self._left, n // 2)
         self._rng = np.random.default_rng(seed)
         self._asked: Counter[tuple[int, int]] = Counter()
         self.stop = "one left" if n == 1 else ""

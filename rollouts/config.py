@@ -142,7 +142,7 @@ class JudgeConfig(_Section):
         "halving"  #: for the winner; for the whole order; all
     )
     tiers: Literal["passing", "all"] = "passing"  #: where it is asked
-    calls_per_rollout: int | None = Field(default=None, ge=2)  #: None: what the schedule needs
+    calls_per_tier: int | None = Field(default=None, ge=2)  #: None: what the schedule needs
     samples: int = Field(default=1, ge=1)  #: of one question; together they are one vote
     temperature: float | None = Field(default=None, ge=0)
     effort: str | None = None

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from envs.trajectory import Message
 from kernel_pool.text import TextLimits, shorten
 from ranking import SCHEDULES, BudgetTooSmall, Comparison, Question, Schedule, round_robin_calls, tiers
@@ -98,6 +96,7 @@ class JudgePanel:
         )
         self.judge.spent = self._answers.spent
         self.may_decide, self.why = may_decide(config)
+        self.turn = asyncio.Lock()  #: one rollout at a time, so that what it cost is its own
 
     async def close(self) -> None:
         """Close the policy and the file. Idempotent."""
@@ -162,7 +161,7 @@ class Answers:
             found = json.loads(data)
             reply = JudgeReply(str(found["text"]), found["tokens"], found["cost_usd"])
             self._known[str(found["key"])] = reply
-        except (ValueError, KeyError, TypeError, ValidationError):
+        except (ValueError, KeyError, TypeError):
             return  # a question asked again costs a call, not an answer
         self.spent.calls += 1
         self.spent.tokens += reply.tokens or 0
@@ -171,6 +170,11 @@ class Answers:
 
 async def judge_rollout(panel: JudgePanel, records: Sequence[BranchRecord]) -> dict[str, Any]:
     """Ask about the branches of one rollout; what `rank_rollout` takes and the ranking record keeps."""
+    async with panel.turn:
+        return await _judge_all(panel, records)
+
+
+async def _judge_all(panel: JudgePanel, records: Sequence[BranchRecord]) -> dict[str, Any]:
     started, before = time.monotonic(), JudgeSpent(**vars(panel.judge.spent))
     records = sorted(records, key=lambda record: record.lineage.index)
     found = tiers([candidate(record) for record in records])
@@ -206,9 +210,8 @@ async def judged(config: RunConfig, run_dir: Path, records: Sequence[BranchRecor
 
 async def _judge_tier(panel: JudgePanel, records: Sequence[BranchRecord], level: int) -> dict[str, Any]:
     works = [work_of(record) for record in records]
-    same = [
-        work.diff or work.digest for work in works
-    ]  # equal changes are one work, whatever was said of them
+    # Equal changes are one work, whatever was said of them.
+    same = [work.diff or work.digest for work in works]
     distinct = [place for place, key in enumerate(same) if same.index(key) == place]
     names = [record.lineage.branch_id for record in records]
     told: dict[str, Any] = {
@@ -224,7 +227,7 @@ async def _judge_tier(panel: JudgePanel, records: Sequence[BranchRecord], level:
             told["comparisons"].append([names[twin], names[place], "tie", EQUAL])
     try:
         schedule = SCHEDULES[panel.config.schedule](
-            len(distinct), panel.config.calls_per_rollout, seed=panel.config.seed
+            len(distinct), panel.config.calls_per_tier, seed=panel.config.seed
         )
     except BudgetTooSmall as error:
         return {**told, "stop": f"not asked: {error}"}

@@ -49,12 +49,16 @@ def rank_rollout(records: Sequence[BranchRecord], judge: Mapping[str, Any] | Non
 def _comparisons(
     candidates: Sequence[Candidate | None], names: Sequence[str], judge: Mapping[str, Any] | None
 ) -> list[Comparison]:
-    """The signals' comparisons, and a judge's in their place where it may decide. Of equal works the signals tell."""
+    """The signals' comparisons, and a judge's in their place where it may decide and was asked.
+
+    Of equal works the signals tell.
+    """
     objective = objective_comparisons(candidates)
     if judge is None or not judge["may_decide"]:
         return objective
     place = {name: index for index, name in enumerate(names)}
-    judged = {place[name] for tier in judge["tiers"] for name in tier["branches"] if name in place}
+    asked = [tier for tier in judge["tiers"] if any(cause != EQUAL for *_, cause in tier["comparisons"])]
+    judged = {place[name] for tier in asked for name in tier["branches"] if name in place}
     said = [
         Comparison(place[first], place[second], outcome, source="judge")
         for tier in judge["tiers"]

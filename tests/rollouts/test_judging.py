@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -142,6 +143,26 @@ async def test_a_spent_budget_ends_the_questions_and_is_told() -> None:
         found = await said(server, records, budget={"calls": 10})
         assert found["tiers"][0]["stop"] == "the judge's budget is spent"
         assert len(server.requests) == found["calls"] == 10
+
+
+async def test_where_the_calls_do_not_reach_nobody_is_asked_and_the_signals_decide() -> None:
+    records = branches(numbers=tuple(range(8)))
+    records[5] = make_record(5, "solved", diff="+ quality 5\n", actions=FIX[2:])
+    async with LoopbackModelServer(fair) as server:
+        found = await said(server, records, calls_per_tier=4)
+        assert found["may_decide"] and "not asked" in found["tiers"][0]["stop"]
+        assert server.requests == []
+    assert rank_rollout(records, found).winner == "b005"
+
+
+async def test_rollouts_judged_at_the_same_time_are_billed_their_own_calls() -> None:
+    async with LoopbackModelServer(fair) as server:
+        panel = JudgePanel(config(server), None)
+        groups = [branches(numbers=tuple(range(10 * k, 10 * k + 2 + k))) for k in range(4)]
+        alone = [(await said(server, group))["calls"] for group in groups]
+        together = await asyncio.gather(*(judge_rollout(panel, group) for group in groups))
+        await panel.close()
+    assert [found["calls"] for found in together] == alone
 
 
 async def test_what_was_asked_is_not_asked_again_and_stays_on_the_bill(tmp_path: Path) -> None:
