@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from envs.task import Task
 from kernel_pool import BaseSpec, CopyIn
@@ -24,6 +25,16 @@ async def pool(tmp_path: Path) -> AsyncIterator[KernelPool]:
     yield pool
     await pool.close()
     await made.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sandboxes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[KernelPool]:
+    """A pool of real sandboxes, for all tests of a module."""
+    local = backend("local", state_dir=tmp_path_factory.mktemp("kernels"))
+    pool = KernelPool(local, max_concurrent=2)
+    yield pool
+    await pool.close()
+    await local.close()
 
 
 @pytest.fixture

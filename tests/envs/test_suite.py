@@ -7,16 +7,13 @@ import asyncio
 import shlex
 import tomllib
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from envs import Task, lint, load_tasks
 from kernel_pool import Kernel, ReadOnlyMount
 from kernel_pool.pool import KernelPool
-from kernel_pool.registry import backend
 from verifiers import Submission
 from verifiers.build import BuildVerifier
 
@@ -69,21 +66,14 @@ def test_the_hidden_tests_differ_from_the_visible_ones_and_need_nothing_but_pyte
     assert not set(visible.values()) & set(hidden.values())
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[KernelPool]:
-    local = backend("local", state_dir=tmp_path_factory.mktemp("kernels"))
-    pool = KernelPool(local, max_concurrent=2)
-    yield pool
-    await pool.close()
-    await local.close()
-
-
 @each_task
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_task_is_broken_as_shipped_and_mended_by_its_solution(task: Task, pool: KernelPool) -> None:
+async def test_a_task_is_broken_as_shipped_and_mended_by_its_solution(
+    task: Task, sandboxes: KernelPool
+) -> None:
     assert task.solution is not None
-    shipped = await pool.prepare(task.base)
-    async with pool.lease(shipped, mounts=[ReadOnlyMount(task.solution, "/solution")]) as kernel:
+    shipped = await sandboxes.prepare(task.base)
+    async with sandboxes.lease(shipped, mounts=[ReadOnlyMount(task.solution, "/solution")]) as kernel:
         assert await visible_tests(kernel, task) == 1
         solved = await kernel.run("bash /solution/solve.sh")
         assert solved.ok, solved.stderr.decode()
@@ -92,7 +82,7 @@ async def test_a_task_is_broken_as_shipped_and_mended_by_its_solution(task: Task
 
     before, after = await asyncio.gather(
         *(
-            BuildVerifier().verify(Submission(task.instruction, state, task.tests), pool)
+            BuildVerifier().verify(Submission(task.instruction, state, task.tests), sandboxes)
             for state in (shipped, mended)
         )
     )

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
 from envs import Task, lint, load_tasks
 from kernel_pool import ReadOnlyMount
 from kernel_pool.pool import KernelPool
-from kernel_pool.registry import backend
 from verifiers import Submission
 from verifiers.build import BuildVerifier
 from verifiers.visual import VisualVerifier
@@ -38,21 +35,14 @@ def test_a_task_says_what_it_wants_and_brings_its_solution(task: Task) -> None:
     assert lint(task) == []
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[KernelPool]:
-    local = backend("local", state_dir=tmp_path_factory.mktemp("kernels"))
-    pool = KernelPool(local, max_concurrent=2)
-    yield pool
-    await pool.close()
-    await local.close()
-
-
 @each_task
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_task_fails_as_shipped_and_passes_with_its_solution(task: Task, pool: KernelPool) -> None:
+async def test_a_task_fails_as_shipped_and_passes_with_its_solution(
+    task: Task, sandboxes: KernelPool
+) -> None:
     assert task.solution is not None
-    shipped = await pool.prepare(task.base)
-    async with pool.lease(shipped, mounts=[ReadOnlyMount(task.solution, "/solution")]) as kernel:
+    shipped = await sandboxes.prepare(task.base)
+    async with sandboxes.lease(shipped, mounts=[ReadOnlyMount(task.solution, "/solution")]) as kernel:
         solved = await kernel.run("bash /solution/solve.sh")
         assert solved.ok, solved.stderr.decode()
         mended = await kernel.snapshot()
@@ -63,7 +53,9 @@ async def test_a_task_fails_as_shipped_and_passes_with_its_solution(task: Task, 
     )
     looked = VisualVerifier()
     seen_before, seen_after, tests = await asyncio.gather(
-        looked.verify(before, pool), looked.verify(after, pool), BuildVerifier().verify(after, pool)
+        looked.verify(before, sandboxes),
+        looked.verify(after, sandboxes),
+        BuildVerifier().verify(after, sandboxes),
     )
     assert seen_before.outcome == "fail" and seen_before.score is not None and seen_before.score < 1
     assert seen_after.passed, seen_after
