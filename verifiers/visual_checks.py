@@ -24,6 +24,7 @@ from .visual_spec import (
 )
 
 _SHOWN = 200  # characters of a value in a message
+_TOLD = 3  # messages of each kind, in the order of their text: that of their arrival differs from run to run
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def _console(check: ConsoleCheck, seen: PageSeen) -> str:
         ("failed requests", check.requests, seen.requests),
     )
     found = [
-        f"{len(messages)} {name}, the first: {_shown(messages[0])}"
+        f"{len(messages)} {name}: {', '.join(_shown(message) for message in sorted(messages)[:_TOLD])}"
         for name, on, messages in kinds
         if on and messages
     ]
