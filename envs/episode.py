@@ -214,6 +214,7 @@ class Episode:
             tests=self.task.tests,
             messages=tuple(message.openai() for message in self.trajectory.messages),
             answer=self.trajectory.answer or "",
+            diff=await self.diff(),
             base=self.base,
             extras=self.task.metadata.get("rollout_fork", {}),
         )

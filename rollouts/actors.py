@@ -21,11 +21,14 @@ from typing import Any
 from kernel_pool import KernelPool, LeaseTimeout, LocalBound
 from kernel_pool.journal import process_start
 from verifiers import Submission, Verdict
+from verifiers.judge import Preference, Score
+from verifiers.judge_prompt import Work
 
-from .config import RunConfig
+from .config import JudgeConfig, RunConfig
 from .errors import EnvironmentLacks
 from .executor import BranchJob, Worker, branch_settings, build_backend, build_verifier, max_concurrent
 from .fork import missing_record
+from .judging import JudgeService
 from .records import BranchRecord
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -104,12 +107,54 @@ class RayBound:
             return
 
 
+class JudgeActor:
+    """Actor: the one judge of a run, so that its budget, its memory and its places are one for all processes."""
+
+    def __init__(self, config: JudgeConfig, run_dir: str) -> None:
+        self._service = JudgeService(config, Path(run_dir))
+
+    async def compare(self, instruction: str, first: Work, second: Work, sample: int) -> Preference:
+        """See `verifiers.judge.Asked`."""
+        return await self._service.compare(instruction, first, second, sample=sample)
+
+    async def score(self, instruction: str, work: Work) -> Score:
+        """See `verifiers.judge.Asked`."""
+        return await self._service.score(instruction, work)
+
+    async def close(self) -> None:
+        """Free what it holds."""
+        await self._service.close()
+
+
+class RayJudge:
+    """The run's judge, an actor found by its name. A judge whose process died gave no answer."""
+
+    def __init__(self, name: str) -> None:
+        self._actor = ray.get_actor(name)
+
+    async def compare(self, instruction: str, first: Work, second: Work, *, sample: int = 0) -> Preference:
+        """See `verifiers.judge.Asked`."""
+        try:
+            found: Preference = await _answer(self._actor.compare.remote(instruction, first, second, sample))
+            return found
+        except RayActorError as error:
+            return Preference("invalid", "unavailable", reasons=(_first_line(error), ""))
+
+    async def score(self, instruction: str, work: Work) -> Score:
+        """See `verifiers.judge.Asked`."""
+        try:
+            found: Score = await _answer(self._actor.score.remote(instruction, work))
+            return found
+        except RayActorError as error:
+            return Score(None, "unavailable", reason=_first_line(error))
+
+
 class VerifierActor:
     """Actor: verifies finished work in fresh forks, away from the process that ran the branch."""
 
-    def __init__(self, config: RunConfig, bound: str) -> None:
+    def __init__(self, config: RunConfig, bound: str, judge: str) -> None:
         self._pool = KernelPool(build_backend(config), max_concurrent(config), bound=RayBound(bound))
-        self._verifier = build_verifier(config)
+        self._verifier = build_verifier(config, RayJudge(judge) if config.judge else None)
 
     async def verify(self, submission: Submission) -> Verdict:
         """See `verifiers.Verifier`."""
@@ -153,6 +198,8 @@ class RayExecutor:
         self._closed_with = connect(config)
         self._actors: list[Any] = []
         self._others: list[Any] = []
+        self._closing: list[Any] = []  #: of the others, those that hold something
+        self.judge = self._start_judge(run_id, run_dir)
         for node in _nodes():
             self._start_node(node, run_id, run_dir)
         if not self._actors:
@@ -162,6 +209,17 @@ class RayExecutor:
         share = -(-kernels // self._per_node)
         self._in_flight = config.engine.in_flight or share
         self.slots = self._in_flight * len(self._actors)
+
+    def _start_judge(self, run_id: str, run_dir: Path) -> RayJudge | None:
+        """On this node, where the run directory is."""
+        self._judge_name = f"{run_id}-{uuid.uuid4().hex}-judge"
+        if self._config.judge is None:
+            return None
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        judge = _remote(JudgeActor, here, self._judge_name).remote(self._config.judge, str(run_dir))
+        self._others.append(judge)
+        self._closing.append(judge)
+        return RayJudge(self._judge_name)
 
     def _start_node(self, node: Mapping[str, Any], run_id: str, run_dir: Path) -> None:
         config = self._config
@@ -173,10 +231,10 @@ class RayExecutor:
         # Actors know one another by name: a handle among the arguments would not survive a restart.
         unique = f"{run_id}-{uuid.uuid4().hex}"
         bound, verifier = f"{unique}-bound", f"{unique}-verifier"
-        self._others += [
-            _remote(NodeBound, here, bound).remote(max_concurrent(config)),
-            _remote(VerifierActor, here, verifier).remote(config, bound),
-        ]
+        self._others.append(_remote(NodeBound, here, bound).remote(max_concurrent(config)))
+        verifying = _remote(VerifierActor, here, verifier).remote(config, bound, self._judge_name)
+        self._others.append(verifying)
+        self._closing.append(verifying)
         for _ in range(self._per_node):
             actor = _remote(BranchActor, here)
             self._actors.append(actor.remote(config, run_id, str(run_dir), bound, verifier))
@@ -194,7 +252,7 @@ class RayExecutor:
             return record
         except RayActorError as error:
             task = self._tasks[job.task_id]
-            reason = f"the process that ran it died: {str(error).splitlines()[0]}"
+            reason = f"the process that ran it died: {_first_line(error)}"
             name = self._config.policy.name
             return missing_record(self._settings, task, job.spec, name, "infra_error", reason)
         finally:
@@ -203,12 +261,12 @@ class RayExecutor:
     async def close(self) -> None:
         """End all actors, and Ray when it was started here."""
         closing = [actor.close.remote() for actor in self._actors]
-        closing += [actor.close.remote() for actor in self._others[1::2]]
+        closing += [actor.close.remote() for actor in self._closing]
         if closing:
             await asyncio.wait([asyncio.ensure_future(_settled(ref)) for ref in closing], timeout=20)
         for actor in [*self._actors, *self._others]:
             ray.kill(actor)
-        self._actors, self._others = [], []
+        self._actors, self._others, self._closing = [], [], []
         if self._closed_with is not None:
             ray.shutdown()
             _forget(self._closed_with)
@@ -292,6 +350,10 @@ async def _answer(ref: Any) -> Any:
         if isinstance(error.cause, Exception):
             raise error.cause from None
         raise
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 async def _settled(ref: Any) -> None:

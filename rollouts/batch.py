@@ -6,27 +6,23 @@ load tasks -> open the run -> branches in flight -> record -> ranking -> memory 
 from __future__ import annotations
 
 import asyncio
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from envs import Task, TaskSet, lint, load_tasks
-from kernel_pool import Backend, BackendUnavailable, KernelError
-from kernel_pool.kernel import Images
-from kernel_pool.requirements import unmet
+from envs import Task, lint
+from kernel_pool import BackendUnavailable, KernelError
 
 from .config import RunConfig
-from .errors import ConfigError, RolloutError
-from .executor import BranchJob, Executor, InlineExecutor, build_backend, build_verifier
+from .errors import RolloutError
+from .executor import BranchJob, Executor, InlineExecutor, build_backend
 from .fork import Examples, missing_record, tree_node
 from .governance import Admitted, Gate
-from .judging import JudgePanel, check_judge, judge_rollout
+from .judging import ranked
 from .memory import MemoryStore, format_examples, open_memory
-from .plan import BranchSpec, Independent, SamplingPlan, TreeNode
-from .policies import make_policy
-from .rankings import rank_rollout
+from .plan import BranchSpec, TreeNode
+from .preflight import check, plan_of, select_tasks
 from .records import BranchRecord, RankingRecord
 from .store import BranchWriter, RunStore
 
@@ -154,54 +150,6 @@ async def reap(config: RunConfig) -> int:
         await backend.close()
 
 
-def select_tasks(config: RunConfig, images: Images) -> TaskSet:
-    """The tasks the config names. Raises `ConfigError` when there are none, or an id is unknown."""
-    found = load_tasks(config.tasks, images=images)
-    if config.task_ids:
-        known = {task.id: task for task in found.tasks}
-        for wanted in config.task_ids:
-            if wanted not in known:
-                near = difflib.get_close_matches(wanted, known, n=1)
-                hint = f"; did you mean {near[0]}?" if near else ""
-                raise ConfigError(f"task_ids: no task {wanted!r} in {config.tasks}{hint}")
-        found = TaskSet(tuple(known[name] for name in config.task_ids), found.problems)
-    if not found.tasks:
-        why = f": {found.problems[0]}" if found.problems else ""
-        raise ConfigError(f"tasks: no usable task in {config.tasks}{why}")
-    return found
-
-
-async def check(config: RunConfig, tasks: Sequence[Task], backend: Backend) -> None:
-    """Whether this call can work at all: the back-end is there and gives what is asked for, the policy can be
-    made and takes the plan."""
-    from .exports import check_formats
-
-    check_formats(config.exports)
-    plan = _plan(config)
-    policy = make_policy(config.policy.name, config.policy.options)
-    try:
-        policy.check([spec.sampling for spec in plan.next(tasks[0].id, ())])
-    finally:
-        await policy.close()
-    build_verifier(config)
-    check_judge(config)
-    _check_gives(config, backend)
-    await backend.check()
-    if config.engine.kind == "ray":
-        from .actors import check_cluster
-
-        check_cluster(config)
-
-
-def _check_gives(config: RunConfig, backend: Backend) -> None:
-    missing = unmet(backend.capabilities, config.backend.requirements())
-    if missing:
-        mend = "take it out of the config, or use another back-end"
-        if not backend.capabilities.isolated and not config.backend.allow_unsandboxed:
-            mend = "set backend.allow_unsandboxed: true to use it as it is"
-        raise ConfigError(f"backend {backend.name}: {'; '.join(missing)}; {mend}")
-
-
 def make_executor(config: RunConfig, run_id: str, out: Path, tasks: dict[str, Task]) -> Executor:
     """The configured engine."""
     if config.engine.kind == "inline":
@@ -224,12 +172,11 @@ class _Batch:
     ) -> None:
         self._config, self._store, self._executor = config, store, executor
         self._progress, self._result = progress, result
-        self._plan = _plan(config)
+        self._plan = plan_of(config)
         self._gate = Gate()
         self._memory: MemoryStore | None = (
             open_memory_for(config, store.path) if config.memory.enabled else None
         )
-        self._panel = None if config.judge is None else JudgePanel(config.judge, store.path)
 
     async def run(self, tasks: Sequence[Task]) -> None:
         """All rollouts that are not complete, task by task, with `slots` branches in flight."""
@@ -253,8 +200,6 @@ class _Batch:
         finally:
             if self._memory is not None:
                 self._memory.close()
-            if self._panel is not None:
-                await self._panel.close()
         self._store.event("batch_finished", branches=self._result.branches)
 
     def _finished(self, wanted: set[str]) -> dict[str, list[TreeNode]]:
@@ -319,8 +264,7 @@ class _Batch:
         records = list(self._store.rollout(task.id))
         if not records:
             return
-        said = None if self._panel is None else await judge_rollout(self._panel, records)
-        ranking = rank_rollout(records, said)
+        ranking = await ranked(self._config, self._executor.judge, records)
         self._store.append_ranking(ranking)
         if self._memory is not None:
             remember(self._memory, self._gate, records, ranking, self._config.memory.namespace)
@@ -362,10 +306,6 @@ def open_memory_for(config: RunConfig, run_dir: Path) -> MemoryStore:
     """The configured memory; by default it lies beside the run directory, so that batches share it."""
     path = Path(config.memory.path) if config.memory.path else run_dir.resolve().parent / "memory.sqlite"
     return open_memory(config.memory.store, path)
-
-
-def _plan(config: RunConfig) -> Independent:
-    return Independent(config.branches, SamplingPlan(config.sampling, config.seed))
 
 
 def _attempt_line(record: BranchRecord) -> dict[str, object]:

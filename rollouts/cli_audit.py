@@ -130,7 +130,7 @@ async def _judge(
 ) -> JudgeAudit:
     from .audits import audit_judge, labelled_pairs, pairs_from_labels
     from .errors import ConfigError
-    from .judging import JudgePanel
+    from .judging import JudgeService
 
     if settings.judge is None:
         raise ConfigError("the config names no judge: add a section `judge` with a `policy`")
@@ -143,9 +143,9 @@ async def _judge(
             earlier = json.loads(against.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ConfigError(f"{against}: no calibration ({error})") from None
-    panel = JudgePanel(settings.judge, None)
+    service = JudgeService(settings.judge, None)
     try:
         floor = 0.5 if settings.judge.floor is None else settings.judge.floor
-        return await audit_judge(panel.judge, given, seed=seed, floor=floor, earlier=earlier)
+        return await audit_judge(service.judge, given, seed=seed, floor=floor, earlier=earlier)
     finally:
-        await panel.close()
+        await service.close()

@@ -118,26 +118,18 @@ async def _ways_out() -> Finding:
 
 async def _browser() -> Finding:
     """A browser that is started in a sandbox and opens a page."""
-    if importlib.util.find_spec("PIL") is None:
-        return Finding("browser", False, "no Pillow: pip install pillow; only visual tasks need it")
     backend = None
     try:
         backend = make_backend("local")
-        kernel = await backend.start(await backend.prepare(BaseSpec()), mounts=(browser.MOUNT,))
-        await kernel.write("index.html", b"<!doctype html><title>doctor</title>")
-        page: dict[str, Any] = {"id": "page", "path": "index.html", "load_timeout_s": 10.0}
-        page |= {"viewport": {"width": 200, "height": 100}, "actions": [], "queries": []}
-        plan = {"serve": None, "workdir": "/app", "root": ".", "pages": [page]}
-        seen = await browser.look(kernel, plan, 30.0, backend.capabilities.images)
+        version, problem = await browser.probe(backend)
     except KernelError as error:
         return Finding("browser", False, f"{error}; only visual tasks need it")
     finally:
         if backend is not None:
             await backend.close()
-    problem = seen.reason or next((page.detail for page in seen.pages if page.problem), "")
     if problem:
         return Finding("browser", False, f"{problem}; only visual tasks need it")
-    return Finding("browser", True, f"Chromium {seen.browser} opens a page in a sandbox")
+    return Finding("browser", True, f"Chromium {version} opens a page in a sandbox")
 
 
 async def _optional(name: str) -> Finding:

@@ -12,12 +12,14 @@ from envs import Task, load_tasks
 from kernel_pool import Backend, Bound, KernelPool, Snapshot, UnsupportedFeature
 from kernel_pool.kernel import Images
 from kernel_pool.registry import backend as make_backend
-from verifiers import Part, Pipeline, Submission, Verifier, VerifierError
+from verifiers import Part, Pipeline, Submission, Verdict, Verifier, VerifierError
 from verifiers import verifier as make_verifier
+from verifiers.judge import Asked
 
 from .config import RunConfig, VerifierConfig
 from .errors import ConfigError
 from .fork import BranchRunner, BranchSettings, Examples, ForkPoint, Verify
+from .judging import JudgeService, may_decide
 from .plan import BranchSpec
 from .policies import make_policy
 from .records import BranchRecord
@@ -51,6 +53,11 @@ class Executor(Protocol):
         """How many branches it can usefully have at work."""
         ...
 
+    @property
+    def judge(self) -> Asked | None:
+        """The run's judge, one for all its processes; None: the config names none."""
+        ...
+
     async def prepare(self, task_id: str) -> str:
         """Build a task's base; returns its digest. Raises `KernelError` when the set-up fails."""
         ...
@@ -75,19 +82,22 @@ class Worker:
         *,
         verify: Verify | None = None,
         bound: Bound | None = None,
+        judge: Asked | None = None,
     ) -> None:
+        """`verify` replaces the configured verifiers, which `judge` may be one of."""
         self.config = config
         backend = build_backend(config)
         found = load_tasks(config.tasks, images=backend.capabilities.images)
         self.tasks: dict[str, Task] = {task.id: task for task in found.tasks}
         self.pool = KernelPool(backend, max_concurrent(config), bound=bound)
         self.policy = make_policy(config.policy.name, config.policy.options)
-        verifier = build_verifier(config)
+        if verify is None:
+            verify = _verify_in(self.pool, build_verifier(config, judge))
         self._archive = SnapshotArchive(run_dir / "snapshots") if run_dir else None
         self._runner = BranchRunner(
             self.pool,
             self.policy,
-            verify or (lambda submission: verifier.verify(submission, self.pool)),
+            verify,
             branch_settings(config, run_id),
             self._archive if config.snapshots != "off" else None,
             evidence=EvidenceStore(run_dir / "evidence") if run_dir else None,
@@ -121,7 +131,8 @@ class InlineExecutor:
     """Branches on this event loop."""
 
     def __init__(self, config: RunConfig, run_id: str, run_dir: Path | None) -> None:
-        self._worker = Worker(config, run_id, run_dir)
+        self.judge = None if config.judge is None else JudgeService(config.judge, run_dir)
+        self._worker = Worker(config, run_id, run_dir, judge=self.judge)
         self.slots = config.engine.in_flight or max_concurrent(config)
 
     async def prepare(self, task_id: str) -> str:
@@ -135,6 +146,15 @@ class InlineExecutor:
     async def close(self) -> None:
         """See `Executor`."""
         await self._worker.close()
+        if self.judge is not None:
+            await self.judge.close()
+
+
+def _verify_in(pool: KernelPool, verifier: Verifier) -> Verify:
+    async def verify(submission: Submission) -> Verdict:
+        return await verifier.verify(submission, pool)
+
+    return verify
 
 
 def build_backend(config: RunConfig) -> Backend:
@@ -157,10 +177,10 @@ async def images(config: RunConfig) -> Images:
     return backend.capabilities.images
 
 
-def build_verifier(config: RunConfig) -> Verifier:
-    """The configured verifiers as one. Raises `ConfigError`."""
+def build_verifier(config: RunConfig, judge: Asked | None = None) -> Verifier:
+    """The configured verifiers as one; `judge` is who a part named "judge" asks. Raises `ConfigError`."""
     try:
-        return Pipeline([_part(part, config.verify.repeats) for part in config.verify.parts or _DECLARED])
+        return Pipeline([_part(part, config, judge) for part in config.verify.parts or _DECLARED])
     except VerifierError as error:
         raise ConfigError(f"verify.parts: {error}") from error
 
@@ -173,16 +193,34 @@ _DECLARED = (
 )
 
 
-def _part(part: VerifierConfig, repeats: int) -> Part:
+def _part(part: VerifierConfig, config: RunConfig, judge: Asked | None) -> Part:
+    options = dict(part.options)
+    if part.name == "judge":
+        _check_judging(part, config)
+        options["judge"] = judge
     return Part(
-        make_verifier(part.name, **part.options),
+        make_verifier(part.name, **options),
         weight=part.weight,
         gate=part.gate,
         timeout_s=part.timeout_s,
-        repeats=part.repeats or repeats,
+        repeats=part.repeats or (1 if part.name == "judge" else config.verify.repeats),
         stage=part.stage,
         when=_WHEN.get(part.name),
     )
+
+
+def _check_judging(part: VerifierConfig, config: RunConfig) -> None:
+    """A judge that may decide nothing must neither gate nor weigh."""
+    if config.judge is None:
+        raise ConfigError("verify.parts: judge needs the section `judge`, which names its policy")
+    decides, why = may_decide(config.judge)
+    if not decides and (part.gate or part.weight > 0):
+        raise ConfigError(
+            f"verify.parts: judge would decide rewards, and it may not: {why}; calibrate it, or give it "
+            "gate: false and weight: 0"
+        )
+    if (part.repeats or 1) > 1:
+        raise ConfigError("verify.parts: judge asks judge.samples times for one score; set that, not repeats")
 
 
 #: What a task has to bring for a verifier to apply to it; verifiers not named here apply always.

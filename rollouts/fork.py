@@ -133,7 +133,7 @@ class BranchRunner:
             await run_branch(episode, self.policy, draft.spec.sampling, s.budget)
             submission = await episode.submission()
             draft.final_state = submission.snapshot.digest
-            draft.diff = await episode.diff()
+            draft.diff = submission.diff
             return submission
 
     async def _keep_evidence(self, verdict: Verdict) -> Verdict:

@@ -14,23 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from envs.trajectory import Message
-from kernel_pool.text import TextLimits, shorten
 from ranking import SCHEDULES, BudgetTooSmall, Comparison, Question, Schedule, round_robin_calls, tiers
 from ranking.tiers import PASSING
-from verifiers.judge import Judge, JudgeBudget, JudgeFailed, JudgeReply, JudgeSpent, Preference
+from verifiers.judge import Asked, Judge, JudgeBudget, JudgeFailed, JudgeReply, JudgeSpent, Preference, Score
 from verifiers.judge_prompt import RUBRIC, Prompt, Work, leaks, pointwise_prompt
 
 from .config import JudgeConfig, RunConfig
 from .errors import ConfigError, PolicyError
 from .policies import Policy, make_policy
-from .rankings import EQUAL, candidate
-from .records import BranchRecord, Sampling
+from .rankings import EQUAL, candidate, rank_rollout
+from .records import BranchRecord, JudgedTier, JudgeSaid, Preferred, RankingRecord, Sampling
 from .store.jsonl import Appender, Problems, read_lines
 
 FILE = "judge.jsonl"
-_EVIDENCE_OUTPUTS = 3  # the last outputs of commands that a judge sees
-_EVIDENCE = TextLimits(max_bytes=3000, max_lines=60)
 _GIVEN_UP = 4  # questions in a row without any answer
+_Line = tuple[str, str, Preferred, str]
 
 
 def check_judge(config: RunConfig) -> None:
@@ -74,11 +72,10 @@ def judge_name(config: JudgeConfig) -> str:
     return "/".join(filter(None, (config.policy.name, str(model), told)))
 
 
-class JudgePanel:
-    """A judge with its memory on disk. `run_dir` None: nothing is kept."""
+class JudgeService:
+    """The judge of a run with its memory on disk. `run_dir` None: nothing is kept. See `verifiers.judge.Asked`."""
 
     def __init__(self, config: JudgeConfig, run_dir: Path | None) -> None:
-        self.config = config
         self._policy: Policy = make_policy(config.policy.name, config.policy.options)
         self._sampling = Sampling(
             temperature=config.temperature, effort=config.effort, max_tokens=config.max_tokens
@@ -95,8 +92,14 @@ class JudgePanel:
             timeout_s=config.timeout_s,
         )
         self.judge.spent = self._answers.spent
-        self.may_decide, self.why = may_decide(config)
-        self.turn = asyncio.Lock()  #: one rollout at a time, so that what it cost is its own
+
+    async def compare(self, instruction: str, first: Work, second: Work, *, sample: int = 0) -> Preference:
+        """See `Asked`."""
+        return await self.judge.compare(instruction, first, second, sample=sample)
+
+    async def score(self, instruction: str, work: Work) -> Score:
+        """See `Asked`."""
+        return await self.judge.score(instruction, work)
 
     async def close(self) -> None:
         """Close the policy and the file. Idempotent."""
@@ -168,116 +171,120 @@ class Answers:
         self.spent.cost_usd += reply.cost_usd or 0.0
 
 
-async def judge_rollout(panel: JudgePanel, records: Sequence[BranchRecord]) -> dict[str, Any]:
+async def ranked(config: RunConfig, judge: Asked | None, records: Sequence[BranchRecord]) -> RankingRecord:
+    """The ranking of one rollout, with what the judge says of it where there is one."""
+    if config.judge is None or judge is None:
+        return rank_rollout(records)
+    return rank_rollout(records, await judge_rollout(config.judge, judge, records))
+
+
+async def judge_rollout(config: JudgeConfig, judge: Asked, records: Sequence[BranchRecord]) -> JudgeSaid:
     """Ask about the branches of one rollout; what `rank_rollout` takes and the ranking record keeps."""
-    async with panel.turn:
-        return await _judge_all(panel, records)
-
-
-async def _judge_all(panel: JudgePanel, records: Sequence[BranchRecord]) -> dict[str, Any]:
-    started, before = time.monotonic(), JudgeSpent(**vars(panel.judge.spent))
+    started = time.monotonic()
     records = sorted(records, key=lambda record: record.lineage.index)
     found = tiers([candidate(record) for record in records])
-    wanted = [level for level in found if panel.config.tiers == "all" or level == PASSING]
-    judged = [await _judge_tier(panel, [records[i] for i in found[level]], level) for level in wanted]
-    spent = panel.judge.spent
-    return {
-        "judge": panel.judge.name,
-        "may_decide": panel.may_decide,
-        "why": panel.why,
-        "blind": all(tier["blind"] for tier in judged),
-        "schedule": panel.config.schedule,
-        "calls": spent.calls - before.calls,
-        "calls_round_robin": sum(tier["calls_round_robin"] for tier in judged),
-        "cached": spent.cached - before.cached,
-        "tokens": spent.tokens - before.tokens,
-        "cost_usd": round(spent.cost_usd - before.cost_usd, 6),
-        "seconds": round(time.monotonic() - started, 3),
-        "tiers": judged,
-    }
+    wanted = [level for level in found if config.tiers == "all" or level == PASSING]
+    bill = JudgeSpent()
+    judged = [
+        await _judge_tier(config, judge, [records[i] for i in found[level]], level, bill) for level in wanted
+    ]
+    decides, why = may_decide(config)
+    return JudgeSaid(
+        judge=judge_name(config),
+        may_decide=decides,
+        why=why,
+        blind=all(tier.blind for tier in judged),
+        schedule=config.schedule,
+        calls=bill.calls,
+        calls_round_robin=sum(tier.calls_round_robin for tier in judged),
+        cached=bill.cached,
+        tokens=bill.tokens,
+        cost_usd=round(bill.cost_usd, 6),
+        seconds=round(time.monotonic() - started, 3),
+        tiers=judged,
+    )
 
 
-async def judged(config: RunConfig, run_dir: Path, records: Sequence[BranchRecord]) -> dict[str, Any] | None:
-    """The same with a judge of its own; None when the config names none."""
-    if config.judge is None:
-        return None
-    panel = JudgePanel(config.judge, run_dir)
-    try:
-        return await judge_rollout(panel, records)
-    finally:
-        await panel.close()
-
-
-async def _judge_tier(panel: JudgePanel, records: Sequence[BranchRecord], level: int) -> dict[str, Any]:
+async def _judge_tier(
+    config: JudgeConfig, judge: Asked, records: Sequence[BranchRecord], level: int, bill: JudgeSpent
+) -> JudgedTier:
     works = [work_of(record) for record in records]
     # Equal changes are one work, whatever was said of them.
     same = [work.diff or work.digest for work in works]
     distinct = [place for place, key in enumerate(same) if same.index(key) == place]
     names = [record.lineage.branch_id for record in records]
-    told: dict[str, Any] = {
-        "tier": level,
-        "branches": names,
-        "blind": all(not leaked(record) for record in records),
-        "calls_round_robin": round_robin_calls(len(distinct)),
-        "comparisons": [],
-        "rounds": 0,
-    }
-    for place, key in enumerate(same):
-        if (twin := same.index(key)) != place:
-            told["comparisons"].append([names[twin], names[place], "tie", EQUAL])
-    try:
-        schedule = SCHEDULES[panel.config.schedule](
-            len(distinct), panel.config.calls_per_tier, seed=panel.config.seed
-        )
-    except BudgetTooSmall as error:
-        return {**told, "stop": f"not asked: {error}"}
-    instruction = records[0].task.instruction
-    told["stop"] = await _ask_all(
-        panel, schedule, instruction, [works[i] for i in distinct], told, [names[i] for i in distinct]
+    twins = [(same.index(key), place) for place, key in enumerate(same) if same.index(key) != place]
+    told = JudgedTier(
+        tier=level,
+        branches=names,
+        blind=all(not leaked(record) for record in records),
+        calls_round_robin=round_robin_calls(len(distinct)),
+        comparisons=[(names[twin], names[place], "tie", EQUAL) for twin, place in twins],
     )
-    return told
+    try:
+        schedule = SCHEDULES[config.schedule](len(distinct), config.calls_per_tier, seed=config.seed)
+    except BudgetTooSmall as error:
+        return told.model_copy(update={"stop": f"not asked: {error}"})
+    asked = _Round(judge, records[0].task.instruction, [works[i] for i in distinct], bill)
+    lines, stop = await _ask_all(asked, schedule, [names[i] for i in distinct])
+    return told.model_copy(
+        update={"comparisons": told.comparisons + lines, "rounds": asked.number, "stop": stop}
+    )
 
 
-async def _ask_all(
-    panel: JudgePanel,
-    schedule: Schedule,
-    instruction: str,
-    works: Sequence[Work],
-    told: dict[str, Any],
-    names: Sequence[str],
-) -> str:
-    """Round after round until the schedule ends, the budget is spent, or the judge does not answer; why it ended."""
+class _Round:
+    """Asks the questions of one round at the same time."""
+
+    def __init__(self, judge: Asked, instruction: str, works: Sequence[Work], bill: JudgeSpent) -> None:
+        self._judge, self._instruction, self._works, self._bill = judge, instruction, works, bill
+        self.number = 0
+
+    async def ask(self, questions: Sequence[Question]) -> list[Preference]:
+        """One answer each, in their order; what they took goes on the bill."""
+        self.number += 1
+        works = self._works
+        found = await asyncio.gather(
+            *(
+                self._judge.compare(self._instruction, works[q.first], works[q.second], sample=q.sample)
+                for q in questions
+            )
+        )
+        for preference in found:
+            self._bill.add(preference.spent)
+        return found
+
+
+async def _ask_all(asked: _Round, schedule: Schedule, names: Sequence[str]) -> tuple[list[_Line], str]:
+    """Round after round until the schedule ends, the budget is spent, or the judge does not answer.
+
+    The lines of the record, and why it ended.
+    """
     answers: list[Comparison] = []
+    lines: list[_Line] = []
     silent = 0
     while questions := schedule.next(answers):
-        asked = (
-            panel.judge.compare(instruction, works[q.first], works[q.second], sample=q.sample)
-            for q in questions
-        )
-        found = await asyncio.gather(*asked)
-        told["rounds"] += 1
+        found = await asked.ask(questions)
         for question, preference in zip(questions, found, strict=True):
             answers.append(Comparison(question.first, question.second, preference.outcome, source="judge"))
-            told["comparisons"].append(_line(question, preference, names))
+            lines.append(_line(question, preference, names))
         if any(preference.cause == "budget" for preference in found):
-            return "the judge's budget is spent"
+            return lines, "the judge's budget is spent"
         silent = 0 if any(p.outcome != "invalid" for p in found) else silent + len(found)
         if silent >= _GIVEN_UP:
-            return f"{silent} questions in a row without an answer ({found[-1].cause})"
-    return schedule.stop
+            return lines, f"{silent} questions in a row without an answer ({found[-1].cause})"
+    return lines, schedule.stop
 
 
-def _line(question: Question, preference: Preference, names: Sequence[str]) -> list[str]:
-    """[first, second, outcome, cause]: "swayed" when only the order decided."""
+def _line(question: Question, preference: Preference, names: Sequence[str]) -> _Line:
+    """See `JudgedTier.comparisons`."""
     cause = preference.cause or ("swayed" if preference.swayed else "")
-    return [names[question.first], names[question.second], preference.outcome, cause]
+    return names[question.first], names[question.second], preference.outcome, cause
 
 
 def work_of(record: BranchRecord) -> Work:
     """What a judge sees of a branch: its diff, its answer, and what its last commands printed."""
-    outputs = [message.content for message in record.trajectory.messages if message.role == "tool"]
-    shown = [shorten(text, _EVIDENCE).text for text in outputs[-_EVIDENCE_OUTPUTS:]]
-    return Work(record.result.diff, record.trajectory.answer or "", "\n---\n".join(shown))
+    messages = [message.openai() for message in record.trajectory.messages]
+    return Work.of(record.result.diff, record.trajectory.answer or "", messages)
 
 
 def leaked(record: BranchRecord) -> list[str]:
@@ -289,4 +296,4 @@ def leaked(record: BranchRecord) -> list[str]:
     return leaks(pointwise_prompt(instruction, work), record.result.verdict, pieces)
 
 
-__all__ = ["JudgePanel", "check_judge", "judge_rollout", "judged", "work_of"]
+__all__ = ["JudgeService", "check_judge", "judge_rollout", "ranked", "work_of"]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from ranking import Candidate, Comparison, objective_comparisons, rank
 
-from .records import BranchRecord, RankingRecord
+from .records import BranchRecord, JudgeSaid, RankingRecord
 
 EQUAL = "equal"  #: the cause of a tie that no judge was asked about: the works are the same to the letter
 
 
-def rank_rollout(records: Sequence[BranchRecord], judge: Mapping[str, Any] | None = None) -> RankingRecord:
+def rank_rollout(records: Sequence[BranchRecord], judge: JudgeSaid | None = None) -> RankingRecord:
     """Rank the branches of one rollout: solved above all others, then graded signals inside each tier.
 
     Inside a tier more hidden tests passed is better, then fewer steps, then lower cost. `judge` is what a judge said
@@ -42,33 +41,33 @@ def rank_rollout(records: Sequence[BranchRecord], judge: Mapping[str, Any] | Non
         invalid=ranking.invalid,
         converged=ranking.converged,
         components=ranking.components,
-        judge=None if judge is None else dict(judge),
+        judge=judge,
     )
 
 
 def _comparisons(
-    candidates: Sequence[Candidate | None], names: Sequence[str], judge: Mapping[str, Any] | None
+    candidates: Sequence[Candidate | None], names: Sequence[str], judge: JudgeSaid | None
 ) -> list[Comparison]:
     """The signals' comparisons, and a judge's in their place where it may decide and was asked.
 
     Of equal works the signals tell.
     """
     objective = objective_comparisons(candidates)
-    if judge is None or not judge["may_decide"]:
+    if judge is None or not judge.may_decide:
         return objective
     place = {name: index for index, name in enumerate(names)}
-    asked = [tier for tier in judge["tiers"] if any(cause != EQUAL for *_, cause in tier["comparisons"])]
-    judged = {place[name] for tier in asked for name in tier["branches"] if name in place}
+    asked = [tier for tier in judge.tiers if any(cause != EQUAL for *_, cause in tier.comparisons)]
+    judged = {place[name] for tier in asked for name in tier.branches if name in place}
     said = [
         Comparison(place[first], place[second], outcome, source="judge")
-        for tier in judge["tiers"]
-        for first, second, outcome, cause in tier["comparisons"]
+        for tier in judge.tiers
+        for first, second, outcome, cause in tier.comparisons
         if first in place and second in place and cause != EQUAL
     ]
     equal = {
         frozenset((place[first], place[second]))
-        for tier in judge["tiers"]
-        for first, second, _outcome, cause in tier["comparisons"]
+        for tier in judge.tiers
+        for first, second, _outcome, cause in tier.comparisons
         if first in place and second in place and cause == EQUAL
     }
     kept = [c for c in objective if {c.first, c.second} in equal or not {c.first, c.second} <= judged]

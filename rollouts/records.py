@@ -129,6 +129,44 @@ class BranchRecord(BaseModel):
         return (self.lineage.rollout_id, self.lineage.branch_id)
 
 
+Preferred = Literal["first", "second", "tie", "invalid"]
+
+
+class JudgedTier(BaseModel):
+    """What a judge said of the branches of one tier."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tier: int
+    branches: list[str]
+    blind: bool  #: whether nothing that a verifier said stood in what it was shown
+    calls_round_robin: int  #: what asking about every pair in both orders would have taken
+    rounds: int = 0
+    #: [first, second, outcome, cause]: the outcome is "first", "second", "tie" or "invalid"; the cause says why it is
+    #: invalid, or "swayed" (only the order decided) or "equal" (nobody was asked, the works are the same)
+    comparisons: list[tuple[str, str, Preferred, str]] = Field(default_factory=list)
+    stop: str = ""  #: why no more was asked
+
+
+class JudgeSaid(BaseModel):
+    """What a judge was asked about one rollout, what it cost, and whether its word counts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    judge: str  #: policy, model, sampling
+    may_decide: bool
+    why: str
+    blind: bool
+    schedule: str
+    calls: int
+    calls_round_robin: int
+    cached: int
+    tokens: int
+    cost_usd: float
+    seconds: float
+    tiers: list[JudgedTier]
+
+
 class RankingRecord(BaseModel):
     """The ranking of one rollout. One line of `rankings.jsonl`; a later line for the same rollout wins."""
 
@@ -147,4 +185,4 @@ class RankingRecord(BaseModel):
     invalid: int
     converged: bool
     components: int
-    judge: dict[str, Any] | None = None  #: what a judge was asked and said (`judging.judge_rollout`)
+    judge: JudgeSaid | None = None  #: None: no judge is configured

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from .batch import Progress, make_executor, select_tasks
+from .batch import Progress, make_executor
 from .config import RunConfig
 from .errors import ConfigError, RunDirError
 from .executor import BranchJob, ForkRef, images
 from .fork import tree_node
-from .judging import judged
+from .judging import ranked
 from .plan import AtStep, SamplingPlan
-from .rankings import rank_rollout
+from .preflight import select_tasks
 from .records import BranchRecord
 from .store import RunStore
 
@@ -55,10 +55,10 @@ async def refork(
                 ref = ForkRef(state, parent)
                 jobs = [BranchJob(parent.task.task_id, spec, fork=ref) for spec in specs]
                 records = list(await asyncio.gather(*map(carry_out, jobs)))
+                ranking = await ranked(config, executor.judge, [*rollout, *records])
             finally:
                 progress.stop()
                 await executor.close()
-        ranking = rank_rollout([*rollout, *records], await judged(config, store.path, [*rollout, *records]))
         store.append_ranking(ranking)
         progress.rollout(ranking)
     return records

@@ -29,6 +29,7 @@ LAYERS = (
     {"branch"},
     {"fork", "repair"},
     {"executor", "actors"},
+    {"preflight"},
     {"batch"},
     {"refork"},
     {"api", "doctor"},

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import importlib.util
 import json
 import secrets
 import sys
@@ -36,7 +37,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kernel_pool import ExecResult, Kernel, Limits, ReadOnlyMount
+from kernel_pool import Backend, BaseSpec, ExecResult, Kernel, Limits, ReadOnlyMount
 from kernel_pool.kernel import Images
 
 INSIDE = Path(__file__).parent / "inside"
@@ -134,6 +135,25 @@ async def look(kernel: Kernel, plan: Mapping[str, Any], timeout_s: float, images
     argv = ["/bin/sh", "-c", _FIRST, _ENTER, *own, "/usr/local/bin/python3", "/usr/bin/python3"]
     result = await kernel.run(argv, cwd="/", stdin=stdin, limits=_LIMITS.with_wall(timeout_s + _START_S))
     return read_output(result, mark, timeout_s)
+
+
+async def probe(backend: Backend) -> tuple[str, str]:
+    """(version, problem): whether pages can be looked at in this back-end's plain kernels; "" for no problem.
+
+    Starts a browser and opens a page. Raises `KernelError`.
+    """
+    if importlib.util.find_spec("PIL") is None:
+        return "", "there is no Pillow to compare pictures with: pip install 'rollout-fork[visual]'"
+    page: dict[str, Any] = {"id": "page", "path": "index.html", "load_timeout_s": 10.0}
+    page |= {"viewport": {"width": 200, "height": 100}, "actions": [], "queries": []}
+    plan = {"serve": None, "workdir": "/app", "root": ".", "pages": [page]}
+    kernel = await backend.start(await backend.prepare(BaseSpec()), mounts=(MOUNT,))
+    try:
+        await kernel.write("index.html", b"<!doctype html><title>probe</title>")
+        seen = await look(kernel, plan, 30.0, backend.capabilities.images)
+    finally:
+        await kernel.close()
+    return seen.browser, seen.reason or next((page.detail for page in seen.pages if page.problem), "")
 
 
 def read_output(result: ExecResult, mark: str, timeout_s: float) -> Seen:

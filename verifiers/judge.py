@@ -93,6 +93,11 @@ class JudgeSpent:
     tokens: int = 0  #: as far as the endpoint said
     cost_usd: float = 0.0  #: as far as it is known
 
+    def add(self, other: JudgeSpent) -> None:
+        """Put another's figures on top."""
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
     def reached(self, budget: JudgeBudget) -> str:
         """Which bound is reached, "" for none."""
         for name in ("calls", "tokens", "cost_usd"):
@@ -111,6 +116,9 @@ class Preference:
     orders: tuple[str, str] = ("", "")  #: winner when the first was shown first, and when it was shown second
     reasons: tuple[str, str] = ("", "")  #: untrusted text
     prompts: tuple[str, str] = ("", "")  #: digests
+    spent: JudgeSpent = field(
+        default_factory=JudgeSpent
+    )  #: by this question; a shared call is its first asker's
 
     @property
     def swayed(self) -> bool:
@@ -127,6 +135,19 @@ class Score:
     criteria: Mapping[str, float] = field(default_factory=dict)  #: criterion -> mean of the samples, 0 to 10
     reason: str = ""  #: untrusted text
     prompt: str = ""  #: digest
+    spent: JudgeSpent = field(default_factory=JudgeSpent)  #: as with a preference
+
+
+class Asked(Protocol):
+    """Who can be asked: a `Judge`, or one in another process. Never raises for what the model does."""
+
+    async def compare(self, instruction: str, first: Work, second: Work, *, sample: int = 0) -> Preference:
+        """Which of two works is better."""
+        ...
+
+    async def score(self, instruction: str, work: Work) -> Score:
+        """How good a work is."""
+        ...
 
 
 class Judge:
@@ -173,32 +194,36 @@ class Judge:
             pairwise_prompt(instruction, first, second, self.rubric),
             pairwise_prompt(instruction, second, first, self.rubric),
         )
-        forward, backward = await asyncio.gather(*(self._preference(prompt, sample) for prompt in prompts))
+        bill = JudgeSpent()
+        forward, backward = await asyncio.gather(*(self._preference(p, sample, bill) for p in prompts))
         digests = (prompts[0].digest, prompts[1].digest)
         if isinstance(forward, JudgeFailed) or isinstance(backward, JudgeFailed):
             failure = forward if isinstance(forward, JudgeFailed) else backward
             assert isinstance(failure, JudgeFailed)
-            return Preference("invalid", failure.cause, reasons=(str(failure)[:500], ""), prompts=digests)
+            told = (str(failure)[:500], "")
+            return Preference("invalid", failure.cause, reasons=told, prompts=digests, spent=bill)
         orders = (_FORWARD[forward[0]], _BACKWARD[backward[0]])
         outcome = orders[0] if orders[0] == orders[1] else "tie"
-        return Preference(outcome, "", orders, (forward[1], backward[1]), digests)
+        return Preference(outcome, "", orders, (forward[1], backward[1]), digests, bill)
 
     async def score(self, instruction: str, work: Work) -> Score:
         """How good it is. Never raises for what the model does."""
-        prompt = pointwise_prompt(instruction, work, self.rubric)
-        replies = await asyncio.gather(*(self._scores(prompt, k) for k in range(self._samples)))
+        prompt, bill = pointwise_prompt(instruction, work, self.rubric), JudgeSpent()
+        replies = await asyncio.gather(*(self._scores(prompt, k, bill) for k in range(self._samples)))
         valid = [reply for reply in replies if not isinstance(reply, JudgeFailed)]
         if 2 * len(valid) <= len(replies):
             failure = next(reply for reply in replies if isinstance(reply, JudgeFailed))
-            return Score(None, failure.cause, reason=str(failure)[:500], prompt=prompt.digest)
+            return Score(None, failure.cause, reason=str(failure)[:500], prompt=prompt.digest, spent=bill)
         means = {name: math.fsum(scores[name] for scores, _ in valid) / len(valid) for name in self.rubric}
         value = math.fsum(means.values()) / len(means) / TOP_SCORE
-        return Score(value, "", means, valid[0][1], prompt.digest)
+        return Score(value, "", means, valid[0][1], prompt.digest, bill)
 
-    async def _preference(self, prompt: Prompt, sample: int) -> tuple[Winner, str] | JudgeFailed:
+    async def _preference(
+        self, prompt: Prompt, sample: int, bill: JudgeSpent
+    ) -> tuple[Winner, str] | JudgeFailed:
         """The answer in one order: what more than half of the samples say, else a tie."""
         numbers = range(sample * self._samples, (sample + 1) * self._samples)
-        replies = await asyncio.gather(*(self._read(prompt, k, read_preference) for k in numbers))
+        replies = await asyncio.gather(*(self._read(prompt, k, read_preference, bill) for k in numbers))
         valid = [reply for reply in replies if not isinstance(reply, JudgeFailed)]
         if 2 * len(valid) <= len(replies):
             return next(reply for reply in replies if isinstance(reply, JudgeFailed))
@@ -207,54 +232,61 @@ class Judge:
                 return winner, reason
         return "tie", valid[0][1]
 
-    async def _scores(self, prompt: Prompt, sample: int) -> tuple[dict[str, int], str] | JudgeFailed:
-        return await self._read(prompt, sample, lambda text: read_scores(text, self.rubric))
+    async def _scores(
+        self, prompt: Prompt, sample: int, bill: JudgeSpent
+    ) -> tuple[dict[str, int], str] | JudgeFailed:
+        return await self._read(prompt, sample, lambda text: read_scores(text, self.rubric), bill)
 
-    async def _read(self, prompt: Prompt, sample: int, read: Callable[[str], T]) -> T | JudgeFailed:
+    async def _read(
+        self, prompt: Prompt, sample: int, read: Callable[[str], T], bill: JudgeSpent
+    ) -> T | JudgeFailed:
         try:
-            reply = await self._answer(prompt, sample)
+            reply = await self._answer(prompt, sample, bill)
         except JudgeFailed as failure:
             return failure
         try:
             return read(reply.text)
         except InvalidAnswer as error:
-            self.spent.invalid += 1
+            self._charge(bill, JudgeSpent(invalid=1))
             return JudgeFailed("invalid_answer", str(error))
 
-    async def _answer(self, prompt: Prompt, sample: int) -> JudgeReply:
+    async def _answer(self, prompt: Prompt, sample: int, bill: JudgeSpent) -> JudgeReply:
         """From the cache, from a call that is under way for the same question, or by a call."""
         key = f"{self.name}/{prompt.digest}/{sample}"
         known = self._cache.get(key) if self._cache is not None else None
         if known is not None:
-            self.spent.cached += 1
+            self._charge(bill, JudgeSpent(cached=1))
             return known
         if key not in self._running:
-            call = asyncio.create_task(self._call(prompt, sample, key))
+            call = asyncio.create_task(self._call(prompt, sample, key, bill))
             self._running[key] = call
             call.add_done_callback(lambda _: self._running.pop(key, None))
         return await asyncio.shield(self._running[key])
 
-    async def _call(self, prompt: Prompt, sample: int, key: str) -> JudgeReply:
+    async def _call(self, prompt: Prompt, sample: int, key: str, bill: JudgeSpent) -> JudgeReply:
         async with self._places:
             if bound := self.spent.reached(self.budget):
                 raise JudgeFailed("budget", f"the judge's budget is spent: {bound}")
-            self.spent.calls += 1
+            self._charge(bill, JudgeSpent(calls=1))
             started = time.monotonic()
             try:
                 async with asyncio.timeout(self._timeout_s):
                     reply = await self._ask(prompt, sample)
             except TimeoutError:
-                self.spent.failed += 1
+                self._charge(bill, JudgeSpent(failed=1))
                 seconds = time.monotonic() - started
                 raise JudgeFailed("timeout", f"the judge gave no answer in {seconds:.0f} s") from None
             except JudgeFailed:
-                self.spent.failed += 1
+                self._charge(bill, JudgeSpent(failed=1))
                 raise
-            self.spent.tokens += reply.tokens or 0
-            self.spent.cost_usd += reply.cost_usd or 0.0
+            self._charge(bill, JudgeSpent(tokens=reply.tokens or 0, cost_usd=reply.cost_usd or 0.0))
             if self._cache is not None:
                 self._cache.put(key, reply)
             return reply
+
+    def _charge(self, bill: JudgeSpent, what: JudgeSpent) -> None:
+        self.spent.add(what)
+        bill.add(what)
 
 
 _FORWARD: dict[Winner, Literal["first", "second", "tie"]] = {"A": "first", "B": "second", "tie": "tie"}

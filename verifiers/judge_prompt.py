@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal, NoReturn, TypeVar
@@ -29,6 +29,8 @@ VERSION = 1  #: part of every prompt's digest: raise it when a text below change
 TOP_SCORE = 10
 _MAX_ANSWER = 20_000  # characters
 _LIMITS = TextLimits(max_bytes=12_000, max_lines=240)
+_EVIDENCE_OUTPUTS = 3  # the last outputs of tools that a judge sees
+_EVIDENCE = TextLimits(max_bytes=3000, max_lines=60)
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,13 @@ class Work:
     diff: str
     answer: str = ""
     evidence: str = ""  #: what its last commands printed
+
+    @classmethod
+    def of(cls, diff: str, answer: str, messages: Iterable[Mapping[str, Any]]) -> Work:
+        """The work of a conversation (OpenAI shape): its evidence is what the last tools printed."""
+        outputs = [str(message.get("content") or "") for message in messages if message.get("role") == "tool"]
+        shown = [shorten(text, _EVIDENCE).text for text in outputs[-_EVIDENCE_OUTPUTS:]]
+        return cls(diff, answer, "\n---\n".join(shown))
 
     @property
     def digest(self) -> str:

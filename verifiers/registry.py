@@ -15,6 +15,7 @@ VERIFIERS: Registry[Callable[..., Verifier]] = Registry(
     {
         "build": "verifiers.build:BuildVerifier",
         "constraints": "verifiers.constraints.verifier:ConstraintVerifier",
+        "judge": "verifiers.judge_verifier:JudgeVerifier",
         "visual": "verifiers.visual:VisualVerifier",
     },
 )

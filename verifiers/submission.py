@@ -35,6 +35,7 @@ class Submission:
     tests: TestPlan | None = None
     messages: tuple[Mapping[str, Any], ...] = ()  #: OpenAI shape; untrusted
     answer: str = ""  #: the text handed in with `submit`; untrusted
+    diff: str = ""  #: unified diff of the work, shortened; untrusted
     base: Snapshot | None = None  #: the state the work started from
     extras: Mapping[str, Any] = field(
         default_factory=dict

@@ -15,10 +15,10 @@ from small_tasks import FAIL, call, write_task
 from rollouts.batch import run_batch
 from rollouts.config import JudgeConfig, RunConfig, parse_config
 from rollouts.errors import ConfigError
-from rollouts.judging import FILE, JudgePanel, check_judge, judge_name, judge_rollout
+from rollouts.judging import FILE, JudgeService, check_judge, judge_name, judge_rollout
 from rollouts.policies.loopback import Fault, LoopbackModelServer, ModelRequest
 from rollouts.rankings import rank_rollout
-from rollouts.records import BranchRecord
+from rollouts.records import BranchRecord, JudgeSaid
 from rollouts.store import RunStore
 
 
@@ -58,12 +58,12 @@ def branches(*, failing: int = 0, numbers: tuple[int, ...] = (3, 9, 5, 1)) -> li
     return [*solved, *others]
 
 
-async def said(server: LoopbackModelServer, records: list[BranchRecord], **settings: Any) -> dict[str, Any]:
-    panel = JudgePanel(config(server, **settings), None)
+async def said(server: LoopbackModelServer, records: list[BranchRecord], **settings: Any) -> JudgeSaid:
+    judge = JudgeService(config(server, **settings), None)
     try:
-        return await judge_rollout(panel, records)
+        return await judge_rollout(config(server, **settings), judge, records)
     finally:
-        await panel.close()
+        await judge.close()
 
 
 async def test_the_work_a_judge_prefers_wins_inside_its_tier() -> None:
@@ -73,8 +73,8 @@ async def test_the_work_a_judge_prefers_wins_inside_its_tier() -> None:
     ranking = rank_rollout(records, found)
     assert ranking.winner == "b001"
     assert [line["branch_id"] for line in ranking.order[:2]] == ["b001", "b002"]
-    assert found["blind"] and found["tiers"][0]["stop"] == "one left"
-    assert found["calls"] == len(server.requests)
+    assert found.blind and found.tiers[0].stop == "one left"
+    assert found.calls == len(server.requests)
 
 
 async def test_no_judge_lifts_a_failing_branch_and_none_is_asked_about_one() -> None:
@@ -84,16 +84,16 @@ async def test_no_judge_lifts_a_failing_branch_and_none_is_asked_about_one() -> 
     ranking = rank_rollout(records, found)
     assert ranking.winner == "b001"
     assert [line["tier"] for line in ranking.order] == [0] * 4 + [1] * 4
-    for tier in found["tiers"]:
-        assert all({a, b} <= set(tier["branches"]) for a, b, *_ in tier["comparisons"])
+    for tier in found.tiers:
+        assert all({a, b} <= set(tier.branches) for a, b, *_ in tier.comparisons)
 
 
 async def test_a_judge_that_goes_by_the_place_decides_nothing() -> None:
     records = branches()
     async with LoopbackModelServer(always_first) as server:
         found = await said(server, records)
-    assert {line[2] for line in found["tiers"][0]["comparisons"]} == {"tie"}
-    assert {line[3] for line in found["tiers"][0]["comparisons"]} == {"swayed"}
+    assert {line[2] for line in found.tiers[0].comparisons} == {"tie"}
+    assert {line[3] for line in found.tiers[0].comparisons} == {"swayed"}
     assert rank_rollout(records, found).winner is None
 
 
@@ -101,9 +101,9 @@ async def test_far_fewer_questions_are_asked_than_a_round_robin_takes() -> None:
     records = branches(numbers=tuple(range(24)))
     async with LoopbackModelServer(fair) as server:
         found = await said(server, records)
-    assert found["calls_round_robin"] == 24 * 23
-    assert found["calls"] < found["calls_round_robin"] / 2
-    assert found["tiers"][0]["rounds"] <= 6
+    assert found.calls_round_robin == 24 * 23
+    assert found.calls < found.calls_round_robin / 2
+    assert found.tiers[0].rounds <= 6
     assert rank_rollout(records, found).winner in ("b023", "b022", "b021")
 
 
@@ -114,7 +114,7 @@ async def test_equal_works_are_asked_about_once_and_told_apart_by_their_signals(
         found = await said(server, records)
         assert rank_rollout(records, found).winner == "b000"  # the same as b003, which took the same steps
         found = await said(server, [*records[:3], cheaper])
-    assert found["calls_round_robin"] == 2
+    assert found.calls_round_robin == 2
     assert rank_rollout([*records[:3], cheaper], found).winner == "b003"
 
 
@@ -123,8 +123,8 @@ async def test_a_judge_that_does_not_answer_is_given_up_and_decides_nothing(faul
     records = branches(numbers=tuple(range(8)))
     async with LoopbackModelServer(fair, faults=dict.fromkeys(range(500), fault)) as server:
         found = await said(server, records)
-    assert "without an answer (unavailable)" in found["tiers"][0]["stop"]
-    assert found["calls"] < 40
+    assert "without an answer (unavailable)" in found.tiers[0].stop
+    assert found.calls < 40
     ranking = rank_rollout(records, found)
     assert ranking.winner is None and ranking.invalid > 0
 
@@ -133,7 +133,7 @@ async def test_prose_is_invalid_and_no_vote() -> None:
     records = branches()
     async with LoopbackModelServer(lambda _: "Both are fine, A maybe.") as server:
         found = await said(server, records)
-    assert {tuple(line[2:]) for line in found["tiers"][0]["comparisons"]} == {("invalid", "invalid_answer")}
+    assert {tuple(line[2:]) for line in found.tiers[0].comparisons} == {("invalid", "invalid_answer")}
     assert rank_rollout(records, found).winner is None
 
 
@@ -141,8 +141,8 @@ async def test_a_spent_budget_ends_the_questions_and_is_told() -> None:
     records = branches(numbers=tuple(range(16)))
     async with LoopbackModelServer(fair) as server:
         found = await said(server, records, budget={"calls": 10})
-        assert found["tiers"][0]["stop"] == "the judge's budget is spent"
-        assert len(server.requests) == found["calls"] == 10
+        assert found.tiers[0].stop == "the judge's budget is spent"
+        assert len(server.requests) == found.calls == 10
 
 
 async def test_where_the_calls_do_not_reach_nobody_is_asked_and_the_signals_decide() -> None:
@@ -150,30 +150,30 @@ async def test_where_the_calls_do_not_reach_nobody_is_asked_and_the_signals_deci
     records[5] = make_record(5, "solved", diff="+ quality 5\n", actions=FIX[2:])
     async with LoopbackModelServer(fair) as server:
         found = await said(server, records, calls_per_tier=4)
-        assert found["may_decide"] and "not asked" in found["tiers"][0]["stop"]
+        assert found.may_decide and "not asked" in found.tiers[0].stop
         assert server.requests == []
     assert rank_rollout(records, found).winner == "b005"
 
 
 async def test_rollouts_judged_at_the_same_time_are_billed_their_own_calls() -> None:
     async with LoopbackModelServer(fair) as server:
-        panel = JudgePanel(config(server), None)
+        judge = JudgeService(config(server), None)
         groups = [branches(numbers=tuple(range(10 * k, 10 * k + 2 + k))) for k in range(4)]
-        alone = [(await said(server, group))["calls"] for group in groups]
-        together = await asyncio.gather(*(judge_rollout(panel, group) for group in groups))
-        await panel.close()
-    assert [found["calls"] for found in together] == alone
+        alone = [(await said(server, group)).calls for group in groups]
+        together = await asyncio.gather(*(judge_rollout(config(server), judge, group) for group in groups))
+        await judge.close()
+    assert [found.calls for found in together] == alone
 
 
 async def test_what_was_asked_is_not_asked_again_and_stays_on_the_bill(tmp_path: Path) -> None:
     records = branches()
     async with LoopbackModelServer(fair) as server:
         for calls in (True, False):
-            panel = JudgePanel(config(server), tmp_path)
-            before = panel.judge.spent.calls
-            found = await judge_rollout(panel, records)
-            await panel.close()
-            assert (found["calls"] > 0) == calls
+            judge = JudgeService(config(server), tmp_path)
+            before = judge.judge.spent.calls
+            found = await judge_rollout(config(server), judge, records)
+            await judge.close()
+            assert (found.calls > 0) == calls
             assert rank_rollout(records, found).winner == "b001"
         assert before == len(server.requests) == len((tmp_path / FILE).read_text().splitlines())
 
@@ -183,13 +183,13 @@ async def test_a_judge_without_a_calibration_gives_its_order_and_decides_nothing
     by_signals = rank_rollout(records).winner
     async with LoopbackModelServer(fair) as server:
         found = await said(server, records, floor=0.6)
-        assert not found["may_decide"] and "no calibration" in found["why"]
+        assert not found.may_decide and "no calibration" in found.why
         assert rank_rollout(records, found).winner == by_signals
         for low, decides in ((0.59, False), (None, False), (0.61, True)):
             path = tmp_path / "judge.json"
             path.write_text(json.dumps({"judge": judge_name(config(server)), "auc": {"low": low}}))
             found = await said(server, records, floor=0.6, calibration=str(path))
-            assert found["may_decide"] == decides, low
+            assert found.may_decide == decides, low
             assert rank_rollout(records, found).winner == ("b001" if decides else by_signals)
 
 
@@ -256,5 +256,5 @@ async def test_a_batch_asks_its_judge_and_keeps_what_it_said(tmp_path: Path) -> 
     assert len(set(diffs.values())) == 3
     top = next(line for line in ranking.order if line["rank"] == 1)
     assert "quality 8" in diffs[top["branch_id"]]
-    assert ranking.judge is not None and ranking.judge["calls"] == 2 * len({*diffs.values()} - {""}) - 2
+    assert ranking.judge is not None and ranking.judge.calls == 2 * len({*diffs.values()} - {""}) - 2
     assert (tmp_path / "run" / FILE).exists()
