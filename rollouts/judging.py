@@ -138,11 +138,22 @@ class Answers:
 
     def __init__(self, path: Path | None) -> None:
         self._known: dict[str, JudgeReply] = {}
+        self._file: Appender | None = None
         self.spent = JudgeSpent()
         if path is not None:
-            for line in read_lines(path, Problems()):
-                self._remember(line.data)
-        self._file = Appender(path) if path is not None else None
+            self._read(path)
+            self._file = Appender(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Answers:
+        """What a file holds, without going on with it."""
+        answers = cls(None)
+        answers._read(path)
+        return answers
+
+    def _read(self, path: Path) -> None:
+        for line in read_lines(path, Problems()):
+            self._remember(line.data)
 
     def get(self, key: str) -> JudgeReply | None:
         """See `AnswerCache`."""

@@ -20,8 +20,8 @@ from envs.trajectory import Trajectory
 from ..records import BranchRecord
 from ..store import RunStore
 from .pictures import Pictures
-from .summary import TaskLine, figures
-from .tables import power_words
+from .summary import TaskLine, figures, judge_bill
+from .tables import flake_words, judge_words, power_words
 
 #: Characters of one observation, argument list or log that the page shows; the record has the whole.
 SHOWN = 1500
@@ -59,6 +59,8 @@ def write_report(store: RunStore, target: Path | None = None) -> Path:
             missing=len(run.branches) - len(counted),
             agent_seconds=sum(b.seconds for b in run.branches),
             cost=sum(costs) if costs else None,
+            judged=judge_bill(store.path),
+            flakes=flake_words(run),
             rows=[_row(task) for task in run.tasks],
             details=_details(store, {t.rollout_id: t for t in run.tasks}),
         )
@@ -115,6 +117,7 @@ def _details(store: RunStore, tasks: dict[str, TaskLine]) -> Iterator[tuple[str,
                 "winner_reason": ranking.winner_reason if ranking else "not ranked",
                 "order": ranking.order if ranking else [],
                 "power": power_words(ranking.power) if ranking else "",
+                "judge": judge_words(ranking.judge) if ranking and ranking.judge else "",
                 "branches": [_branch(record, pictures) for record in records],
             },
         )

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ranking import wilson
 from ranking.cluster import mean_ci_by_task
+from verifiers.judge import JudgeSpent
+from verifiers.verdict import Verdict
 
+from ..judging import FILE as JUDGE_FILE
+from ..judging import Answers
 from ..records import BranchRecord, RankingRecord
 from ..store import RunStore
 
@@ -27,6 +32,7 @@ class BranchLine:
     cost_usd: float | None
     temperature: float | None
     tests: tuple[int, int] | None  #: hidden checks passed and run; None: no verdict
+    flaky: bool | None  #: whether repeated runs of one verifier disagreed; None: nothing was repeated
     error: str
 
     @property
@@ -85,6 +91,11 @@ class RunFigures:
         """Mean pass rate over tasks with its interval (the task is the unit)."""
         return mean_ci_by_task([[float(b.ending == "solved") for b in t.counted] for t in self.tasks])
 
+    def flake_rate(self) -> tuple[float | None, float | None, float | None, int]:
+        """Share of the branches verified more than once whose runs disagreed: (mean over tasks, low, high, branches)."""
+        repeated = [[float(b.flaky) for b in t.branches if b.flaky is not None] for t in self.tasks]
+        return *mean_ci_by_task(repeated), sum(map(len, repeated))
+
     def any_solved(self) -> tuple[int, int]:
         """Tasks that at least one branch solved, and tasks with any outcome."""
         with_outcome = [t for t in self.tasks if t.counted]
@@ -129,8 +140,14 @@ def branch_line(record: BranchRecord) -> BranchLine:
         cost_usd=r.cost_usd,
         temperature=record.sampling.requested.temperature,
         tests=(ran.count("pass"), len(ran)) if verdict is not None and ran else None,
+        flaky=_flaky(verdict),
         error=r.error,
     )
+
+
+def _flaky(verdict: Verdict | None) -> bool | None:
+    found = [v.flaky for v in ((verdict, *verdict.parts) if verdict else ()) if v.runs > 1]
+    return any(found) if found else None
 
 
 def verdict_checks(record: BranchRecord) -> list[str]:
@@ -158,14 +175,23 @@ def summary(store: RunStore) -> dict[str, Any]:
     ]
     keys = ("branches", "solved", "failed", "missing")
     totals: dict[str, Any] = {"tasks": len(tasks), **{k: _sum(t[k] for t in tasks) for k in keys}}
+    flakes, flakes_low, flakes_high, repeated = run.flake_rate()
+    judge = judge_bill(store.path)
     return {
         "run_id": run.run_id,
         "tasks": tasks,
         "totals": totals,
         "pass_rate": {"mean": rate, "ci_low": low, "ci_high": high, "unit": "task", "confidence": 0.95},
+        "flake_rate": {"mean": flakes, "ci_low": flakes_low, "ci_high": flakes_high, "branches": repeated},
+        "judge": None if judge is None else asdict(judge),
         "skipped_tasks": run.skipped,
         "problems": run.problems,
     }
+
+
+def judge_bill(run_dir: Path) -> JudgeSpent | None:
+    """What a judge's answers have cost over the whole run, scores and pairs; None: no judge was asked."""
+    return Answers.read(run_dir / JUDGE_FILE).spent if (run_dir / JUDGE_FILE).exists() else None
 
 
 def _sum(values: Iterable[Any]) -> int:

@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.tree import Tree
 
 from ..errors import ConfigError
-from ..records import RankingRecord
+from ..rankings import EQUAL
+from ..records import JudgeSaid, RankingRecord
 from ..store import RunStore
 from .summary import BranchLine, RunFigures, TaskLine, figures
 
@@ -59,7 +60,35 @@ def totals(run: RunFigures) -> str:
     mean = "no outcome" if rate is None else f"{rate:.0%} of branches per task solved{interval}"
     missed = f"; {missing} missing" if missing else ""
     best = f"; {some} of {tasks} tasks solved by at least one branch" if tasks else ""
-    return f"{len(run.tasks)} tasks, {len(counted)} branches, {solved} solved: {mean}{best}{missed}"
+    flakes = flake_words(run)
+    return f"{len(run.tasks)} tasks, {len(counted)} branches, {solved} solved: {mean}{best}{missed}" + (
+        f"; {flakes}" if flakes else ""
+    )
+
+
+def flake_words(run: RunFigures) -> str:
+    """How often repeated verification disagreed with itself; "" when nothing was repeated."""
+    rate, low, high, branches = run.flake_rate()
+    if rate is None:
+        return ""
+    interval = f" (95 % interval over tasks {low:.0%} to {high:.0%})" if low is not None else ""
+    return f"repeated verification disagreed in {rate:.0%} of {branches} branches{interval}"
+
+
+def judge_words(said: JudgeSaid) -> str:
+    """What a judge had to say in a ranking, at what price."""
+    votes = [line for tier in said.tiers for line in tier.comparisons if line[3] != EQUAL]
+    ties = sum(outcome == "tie" for *_, outcome, _cause in votes)
+    swayed = sum(cause == "swayed" for *_, cause in votes)
+    invalid = sum(outcome == "invalid" for *_, outcome, _cause in votes)
+    stops = "; ".join(dict.fromkeys(tier.stop for tier in said.tiers if tier.stop)) or "nothing to ask"
+    cost = f", ${said.cost_usd:.4f}" if said.cost_usd else ""
+    return (
+        f"judge {said.judge} {'decides' if said.may_decide else 'decides nothing'} ({said.why}); "
+        f"{'blind' if said.blind else 'NOT blind: it was shown what a verifier said'}; {said.schedule}: "
+        f"{said.calls} calls and {said.cached} known answers, a full round robin takes {said.calls_round_robin}{cost}; "
+        f"{len(votes)} pairs, {ties} ties ({swayed} only by the order), {invalid} invalid; ended: {stops}"
+    )
 
 
 def print_task(store: RunStore, task: str, console: Console) -> None:
@@ -94,6 +123,8 @@ def ranking_tables(rankings: Sequence[RankingRecord], console: Console) -> None:
             f"winner: {ranking.winner or 'none'} ({escape(ranking.winner_reason)})", highlight=False
         )
         console.print(f"[dim]{escape(power_words(ranking.power))}[/]", highlight=False)
+        if ranking.judge is not None:
+            console.print(f"[dim]{escape(judge_words(ranking.judge))}[/]", highlight=False)
 
 
 def power_words(power: dict[str, Any]) -> str:
