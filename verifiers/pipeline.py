@@ -41,8 +41,9 @@ class Pipeline:
     own time-out is unknown with `infra=True`: never a pass, and not the work's failure. Parts that were not
     reached are unknown with the cause "not_reached".
 
-    The score is the weighted mean of the parts that have one; without a decision there is none. What was not
-    reached earns nothing, so that work which fails early never scores above the same work further on.
+    The score is the weighted mean of the parts; without a decision there is none, nor where a part with a weight
+    could not tell: a mean over fewer parts would be on another scale than the siblings'. What was not reached
+    earns nothing, so that work which fails early never scores above the same work further on.
 
     A submission to which no gate applies has no criteria: the outcome is unknown with the cause "no_criteria".
     """
@@ -141,12 +142,14 @@ class Pipeline:
 NOT_REACHED = "not_reached"
 
 
-def _score(parts: Sequence[Part], verdicts: dict[str, Verdict], outcome: Outcome) -> float:
+def _score(parts: Sequence[Part], verdicts: dict[str, Verdict], outcome: Outcome) -> float | None:
     weighed = []
     for part in parts:
-        verdict = verdicts[part.verifier.name]
-        score = 0.0 if verdict.cause == NOT_REACHED else verdict.score
-        if score is not None and part.weight > 0:
+        if part.weight > 0:
+            verdict = verdicts[part.verifier.name]
+            score = 0.0 if verdict.cause == NOT_REACHED else verdict.score
+            if score is None:
+                return None
             weighed.append((part.weight, score))
     total = math.fsum(weight for weight, _ in weighed)
     if total <= 0:  # no part with a weight applies

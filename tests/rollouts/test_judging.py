@@ -314,7 +314,7 @@ async def test_one_budget_holds_for_scores_and_pairs_and_a_missing_score_is_not_
         solved = [r for r in store.branches() if r.result.ending == "solved"]
         ranking = store.rankings()["adder"]
     unscored = [r for r in solved if r.result.verdict and r.result.verdict.parts[1].cause == "budget"]
-    assert unscored and all(r.result.reward == 1.0 for r in unscored)
+    assert unscored and all(r.result.reward is None for r in unscored)
     assert ranking.judge is not None and ranking.judge.tiers[0].stop == "the judge's budget is spent"
 
 

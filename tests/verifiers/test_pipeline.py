@@ -167,6 +167,15 @@ async def test_a_later_stage_is_not_reached_when_an_earlier_gate_does_not_pass()
     assert (found.outcome, found.score) == ("pass", 0.6)
 
 
+async def test_where_a_weighted_part_could_not_tell_there_is_no_score():
+    broken = Part(Says("judge", raises=KernelClosed("gone")), gate=False, weight=0.5)
+    for outcome in ("pass", "fail"):
+        found = await verdict(Part(Says("build", outcome)), broken)
+        assert (found.outcome, found.score, found.infra) == (outcome, None, False)
+    found = await verdict(Part(Says("build")), Part(broken.verifier, gate=False, weight=0))
+    assert (found.outcome, found.score) == ("pass", 1.0)
+
+
 async def test_work_without_any_criteria_is_unknown_and_never_passes():
     found = await verdict(Part(Says("a"), when=lambda work: False), Part(Says("b"), gate=False))
     assert (found.outcome, found.score, found.cause) == ("unknown", None, "no_criteria")
