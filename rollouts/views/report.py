@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from envs.trajectory import Trajectory
+from verifiers import Verdict
 
 from ..records import BranchRecord
 from ..store import RunStore
@@ -149,11 +150,17 @@ def _branch(record: BranchRecord, pictures: Pictures) -> dict[str, Any]:
             "command": _shown(verdict.command or next((p.command for p in verdict.parts), "")),
             "log": _shown(verdict.log or next((p.log for p in verdict.parts), ""), 4000),
             "cause": verdict.cause or next((p.cause for p in verdict.parts if p.cause), ""),
+            "parts": [[p.verifier, p.outcome, p.score, _shown(p.reason, 400)] for p in _kinds(verdict)],
             "checks": [[c.id[:200], c.outcome, _shown(c.message, 400)] for c in checks[:200]],
             "pictures": pictures.of(verdict),
         },
         "steps": list(_steps(record.trajectory)),
     }
+
+
+def _kinds(verdict: Verdict) -> tuple[Verdict, ...]:
+    """The verdicts of different verifiers; a single one has said it all in the verdict itself."""
+    return verdict.parts if len({part.verifier for part in verdict.parts}) > 1 else ()
 
 
 def _steps(trajectory: Trajectory) -> Iterator[dict[str, Any]]:

@@ -151,11 +151,11 @@ def _flaky(verdict: Verdict | None) -> bool | None:
 
 
 def verdict_checks(record: BranchRecord) -> list[str]:
-    """Outcomes of all single checks of a record's verdict, parts included."""
+    """Outcomes of all single checks of a record's verdict, parts included; a judge's opinions are none."""
     verdict = record.result.verdict
     if verdict is None:
         return []
-    return [c.outcome for v in (verdict, *verdict.parts) for c in v.checks]
+    return [c.outcome for v in (verdict, *verdict.parts) if v.verifier != "judge" for c in v.checks]
 
 
 def summary(store: RunStore) -> dict[str, Any]:
