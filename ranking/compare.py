@@ -149,14 +149,14 @@ class _Design:
             test = "mcnemar_mid_p"
         elif binary and len(tasks) >= FEW_TASKS:
             test = "obuchowski"
-        return cls(
-            test, binary, differences, pairs, b=sum(d < 0 for d in pairs), c=sum(d > 0 for d in pairs)
-        )
+        return cls(test, binary, differences, pairs, b=sum(d < 0 for d in pairs), c=sum(d > 0 for d in pairs))
 
     def p(self, seed: int) -> float:
         if self.test == "mcnemar_mid_p":
             return mcnemar_mid_p(self.b, self.c)
-        return obuchowski(self.differences) if self.test == "obuchowski" else sign_flip(self.differences, seed)
+        return (
+            obuchowski(self.differences) if self.test == "obuchowski" else sign_flip(self.differences, seed)
+        )
 
     def interval(self, confidence: float) -> tuple[float, float] | None:
         from scipy.special import ndtri

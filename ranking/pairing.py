@@ -80,9 +80,13 @@ def _table(side: Side, name: str) -> dict[Key, Outcome]:
     found: dict[Key, Outcome] = {}
     for key, value in side.items() if isinstance(side, Mapping) else side:
         if key in found:
-            raise DuplicateKey(f"{name} has two outcomes for {_shown(key)}: give every seed a name of its own")
+            raise DuplicateKey(
+                f"{name} has two outcomes for {_shown(key)}: give every seed a name of its own"
+            )
         if value is not None and not 0.0 <= value <= 1.0:  # false for NaN, too
-            raise NonFiniteScore(f"{name}, {_shown(key)}: {value} is not between 0 and 1; None is for missing")
+            raise NonFiniteScore(
+                f"{name}, {_shown(key)}: {value} is not between 0 and 1; None is for missing"
+            )
         found[key] = None if value is None else float(value)
     if not found:
         raise EmptyGroup(f"{name} has no outcomes: there is nothing to compare")
