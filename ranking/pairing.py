@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from .errors import DuplicateKey, EmptyGroup, NonFiniteScore, UnpairedKeys
 
-#: (task, seed)
-Key = tuple[Hashable, Hashable]
+#: (task, seed), both hashable
+Key = tuple[Any, Any]
 #: Passed (1, True), not (0, False), a score in [0, 1], or missing (None): the machinery failed.
 Outcome = float | None
 Side = Mapping[Key, Outcome] | Iterable[tuple[Key, Outcome]]

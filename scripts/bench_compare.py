@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from scipy.special import expit, gammaln, stdtrit, xlogy
 
 from ranking import (
-    Spread,
     bootstrap_t_interval,
     compare,
     mcnemar_exact,
@@ -38,6 +37,7 @@ Row = tuple[str, float, Limit, str]
 
 COVERAGE = (0.93, 0.97)
 ALPHA = 0.05
+FEW = (10, 1)  #: tasks and seeds of which there are too few possible tables for any method to come near 0.95
 SPREAD = 1.5  #: of task difficulty, logits
 #: Discordant shares, and differences as a part of them, for one seed.
 SHARES, PARTS = (0.1, 0.2, 0.3, 0.4, 0.5), (0.0, 0.25, 0.5, 0.75)
@@ -72,7 +72,7 @@ class World(NamedTuple):
 
 def side(outcomes: Flags) -> dict[tuple[int, int], float]:
     """As `compare` takes it."""
-    return {key: float(value) for key, value in np.ndenumerate(outcomes)}  # type: ignore[misc]
+    return {(task, seed): float(value) for (task, seed), value in np.ndenumerate(outcomes)}
 
 
 def one_seed_coverage() -> Iterator[Row]:
@@ -127,8 +127,8 @@ def _newcombe(n: int, b: int, c: int) -> tuple[float, float]:
     rate_b, rate_a = (both + c) / n, (both + b) / n
     (low_b, high_b), (low_a, high_a) = wilson(both + c, n) or (0, 1), wilson(both + b, n) or (0, 1)
     scale = math.sqrt(float((both + b) * (c + neither) * (both + c) * (b + neither)))
-    product = both * neither - b * c
-    product = max(product - n / 2, 0) if product > 0 else product
+    product = float(both * neither - b * c)
+    product = max(product - n / 2, 0.0) if product > 0 else product
     phi = product / scale if scale else 0.0
 
     def reach(mine: float, other: float) -> float:
@@ -167,8 +167,7 @@ def clustered_coverage(runs: int) -> Iterator[Row]:
                         booted += 100 * low <= truth <= 100 * high
                 name = f"coverage of differences, {tasks} tasks, {seeds} seeds, het {het}"
                 beside = f"; bootstrap-t {booted / runs:.3f}" if seeds > 1 and tasks <= 50 else ""
-                # ten tasks with one seed have so few discordant pairs that an exact 0.95 cannot be had
-                limit = None if (tasks, seeds) == (10, 1) else COVERAGE
+                limit = None if (tasks, seeds) == FEW else COVERAGE
                 yield name, covered / runs, limit, f"{method}, {_error(0.95, runs)}{beside}"
 
 
@@ -186,12 +185,9 @@ def rate_coverage(runs: int) -> Iterator[Row]:
                     covered += low is not None and high is not None and low <= rate <= high
                 shares.append(covered / runs)
             note = f"{min(shares):.3f} to {max(shares):.3f} over 5 worlds, {_error(0.95, 5 * runs)}"
-            yield (
-                f"coverage of rates over tasks, {tasks} tasks, {seeds} seeds",
-                float(np.mean(shares)),
-                COVERAGE,
-                note,
-            )
+            limit = None if (tasks, seeds) == FEW else COVERAGE
+            name = f"coverage of rates over tasks, {tasks} tasks, {seeds} seeds"
+            yield name, float(np.mean(shares)), limit, note
 
 
 def false_positives(runs: int) -> Iterator[Row]:
@@ -237,9 +233,7 @@ def planned_power(runs: int) -> Iterator[Row]:
         pilot = compare(*map(side, World(2000, max(2, seeds), 1.0, het).draw(rng)))
         assert pilot.spread is not None
         delta = world.truth()[1]
-        needed = tasks_needed(
-            delta, Spread(pilot.spread.variance, pilot.spread.icc, pilot.spread.discordance), seeds
-        )
+        needed = tasks_needed(delta, pilot.spread, seeds)
         assert needed is not None
         planned = world._replace(tasks=needed)
         found = sum(compare(*map(side, planned.draw(rng))).p < ALPHA for _ in range(runs)) / runs

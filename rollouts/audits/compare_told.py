@@ -205,7 +205,10 @@ def _pp(value: float) -> str:
 
 
 def _p(value: float) -> str:
-    return f"{value:.2g}" if value >= 1e-4 else "< 0.0001"
+    """Two digits; three where 0.05 is near."""
+    if value < 1e-4:
+        return "< 0.0001"
+    return f"{value:.3g}" if value < 0.1 else f"{value:.2g}"
 
 
 def _equals(p: float) -> str:
