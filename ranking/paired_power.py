@@ -96,15 +96,18 @@ def mcnemar_mdd(
 
 
 def clustered_power(tasks: int, delta: float, variance: float, alpha: float = ALPHA) -> float:
-    """Power of a test over task means: that of the t test, for one difference a task with this variance."""
+    """Power of a test over task means: that of the t test, for one difference a task with this variance.
+
+    0 below 6 tasks, whose signs give no p below 0.05.
+    """
     from scipy.special import nctdtr, stdtrit
 
-    if tasks < 2:
+    if tasks < _FEWEST:
         return 0.0
     if variance <= 0.0:
-        return float(delta != 0.0 and tasks >= _FEWEST)
+        return float(delta != 0.0)
     away = abs(delta) / math.sqrt(variance / tasks)
-    if away > 30.0:  # beyond it the function loses its footing, and the power is 1
+    if away > 30.0:  # the power is 1, and the function near the end of its range
         return 1.0
     edge = float(stdtrit(tasks - 1, 1.0 - alpha / 2.0))
     below = float(nctdtr(tasks - 1, away, edge))
@@ -137,7 +140,7 @@ def tasks_needed(
     if seeds == 1 and share is not None:
         return _first(lambda n: _McNemar(n, share, alpha, True).power(delta) >= power, ahead=4)
     variance = spread.of_task_mean(seeds, delta)
-    return _first(lambda n: n >= _FEWEST and clustered_power(n, delta, variance, alpha) >= power)
+    return _first(lambda n: clustered_power(n, delta, variance, alpha) >= power)
 
 
 class _McNemar:

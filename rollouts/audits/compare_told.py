@@ -72,10 +72,10 @@ def print_plan(plan: DesignPlan, console: Console) -> None:
     for name in ("seeds a task", "tasks", "branches of each run"):
         table.add_column(name, justify="right")
     for row in plan.rows:
-        tasks = "impossible" if row.tasks is None else f"{row.tasks:,}"
+        tasks = "not by any number" if row.tasks is None else f"{row.tasks:,}"
         table.add_row(str(row.seeds), tasks, "–" if row.branches is None else f"{row.branches:,}")
     console.print(table)
-    if any(row.tasks is None for row in plan.rows):
+    if spread.discordance is not None and plan.delta_pp > 100.0 * spread.discordance:
         console.print(
             "[dim]impossible: the difference is larger than the share of pairs that differ at all[/]",
             highlight=False,

@@ -70,7 +70,7 @@ def draw(pictured: Sequence[Pictured]) -> str:
     """The picture as SVG."""
     overall = _Axis.around([value for each in pictured for value in _reach(each.result)])
     tasks = _Axis(-100.0, 100.0, (-100.0, -50.0, 0.0, 50.0, 100.0))
-    sentences = [line for each in pictured for line in textwrap.wrap(each.sentence, _WRAP)]
+    sentences = [line for each in pictured for line in textwrap.wrap(_clip(each.sentence, 600), _WRAP)]
     top = 30.0 + 17.0 * len(sentences) + 46.0
     summary = [_summary(each, overall, top + 34.0 * row) for row, each in enumerate(pictured)]
     at = top + 34.0 * len(pictured) + 12.0
@@ -166,7 +166,7 @@ def _panel(each: Pictured, axis: _Axis, top: float) -> dict[str, Any]:
     rows = [_row(line, axis, top + index * step, step, labelled) for index, line in enumerate(lines)]
     bottom = top + step * len(lines)
     panel = {
-        "title": f"Each task: {each.name_b} - {each.name_a}, percentage points",
+        "title": _clip(f"Each task: {each.name_b} - {each.name_a}, percentage points", 120),
         "top": top,
         "bottom": bottom,
         "labelled": labelled,
@@ -195,7 +195,7 @@ def _row(line: TaskDifference, axis: _Axis, y: float, step: float, labelled: boo
         "kind": "none" if delta is None else "better" if delta > 0 else "worse" if delta < 0 else "equal",
         "name": _clip(line.task, 38),
         "means": f"{means}, {missing} missing" if missing else means,
-        "title": f"{line.task}: {means}" + (f", {missing} missing" if missing else ""),
+        "title": f"{_clip(line.task, 200)}: {means}" + (f", {missing} missing" if missing else ""),
     }
 
 
@@ -222,7 +222,7 @@ def _counts(lines: Sequence[TaskDifference], each: Pictured) -> str:
     better = sum(bool(t.delta_pp and t.delta_pp > 0) for t in lines)
     worse = sum(bool(t.delta_pp and t.delta_pp < 0) for t in lines)
     return (
-        f"{len(lines)} tasks: {better} better with {each.name_b}, {worse} with {each.name_a}; "
+        f"{len(lines)} tasks: {better} better with {_clip(each.name_b, 28)}, {worse} with {_clip(each.name_a, 28)}; "
         "line and band: the difference over all and its interval"
     )
 
@@ -264,6 +264,8 @@ def _png(page: str) -> bytes:
 
 
 def _clip(text: str, most: int) -> str:
+    """Short enough, and without what XML cannot hold."""
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[: most + 1])
     return text if len(text) <= most else text[: most - 1] + "…"
 
 

@@ -81,6 +81,7 @@ def test_clustered_power_is_that_of_the_t_test() -> None:
         assert clustered_power(tasks, delta, variance) == pytest.approx(expected, abs=1e-6)
     assert clustered_power(50, 0.0, 0.1) == pytest.approx(0.05, abs=1e-6)
     assert clustered_power(50, 0.9, 1e-6) == 1.0
+    assert clustered_power(5, 0.9, 1e-6) == 0.0
 
 
 def test_the_smallest_clustered_difference_has_the_power_and_few_tasks_have_none() -> None:

@@ -267,9 +267,10 @@ def test_many_tasks_are_all_in_the_picture_and_few_have_names(run: MakeRun, tmp_
 
 
 def test_a_task_name_is_text_in_the_picture_never_markup(run: MakeRun, tmp_path: Path) -> None:
-    evil = '</text><script>alert("x")</script>'
+    evil = '</text><script>alert("x")</script>\x00\x1b[31m'
     records = [make_record(0, ending, rollout_id="r", task_id=evil) for ending in ("solved", "failed")]
     a, b = run("a", [], records[0]), run("b", [], records[1])
+    ET.fromstring(write_plot([_pictured(a, b)], tmp_path / "plot.svg").read_text())
     drawn = write_plot([_pictured(a, b)], tmp_path / "plot.html").read_text()
     assert "<script" not in drawn
     assert "&lt;script&gt;" in drawn
