@@ -1,7 +1,7 @@
 """Tests of a difference between two policies when tasks have several pairs: the task is the unit.
 
 Pairs of one task share its difficulty and the policies' liking for it; a pooled McNemar test takes them for
-independent and is wrong up to six times too often (`scripts/bench_compare.py`). All take one number a task:
+independent and rejects three times too often at 8 seeds (`scripts/bench_compare.py`). All take one number a task:
 the mean difference of its pairs, or its c - b (the same when tasks have equally many pairs).
 """
 
