@@ -5,7 +5,9 @@
     ├── UnknownCandidate         a comparison names an index outside the group, or a candidate with itself
     ├── NonFiniteScore           a score, cost or weight that is NaN, infinite or out of its range
     ├── BudgetTooSmall           fewer questions than could compare every candidate with somebody
-    └── NotConverged             the Bradley-Terry fit did not reach its optimum
+    ├── NotConverged             the Bradley-Terry fit did not reach its optimum
+    ├── UnpairedKeys             two sides that are to be compared pair by pair have different keys
+    └── DuplicateKey             one side has two outcomes for one key
 
 Not errors but results: nobody passed (`winner=None`), all ties, a single candidate, a comparison graph in
 several components (`components > 1`).
@@ -36,3 +38,11 @@ class BudgetTooSmall(RankingError):
 
 class NotConverged(RankingError):
     """The fit stopped short of its optimum; its numbers would be wrong."""
+
+
+class UnpairedKeys(RankingError):
+    """What one side has and the other lacks; never an intersection in silence."""
+
+
+class DuplicateKey(RankingError):
+    """One key, two outcomes: which is meant?"""

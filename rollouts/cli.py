@@ -16,6 +16,7 @@ from envs.errors import TaskError
 from kernel_pool import BackendUnavailable, KernelError
 
 from .cli_audit import audit
+from .cli_compare import compare
 from .config import RunConfig, load_config, parse_config
 from .errors import ConfigError, RolloutError
 from .store import RunStore
@@ -32,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(audit, name="audit")
+app.command()(compare)
 
 INTERRUPTED = 130
 

@@ -33,7 +33,7 @@ LAYERS = (
     {"batch"},
     {"refork"},
     {"api", "doctor"},
-    {"cli_audit"},
+    {"cli_audit", "cli_compare"},
     {"cli", "__main__", "__init__"},
 )
 #: Packages of one layer that must never import one another.
