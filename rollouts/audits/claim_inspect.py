@@ -10,12 +10,12 @@ import io
 import json
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from ..errors import ConfigError
-from .claim_items import BadField, Item, Reading, cut_off, outcome, text_fields, token_limit
+from .claim_items import BadField, Item, Reading, bounded, cut_off, outcome, text_fields, token_limit
 
 MOST_MEMBER_BYTES = 256 << 20
 MOST_MEMBERS = 500_000
@@ -34,7 +34,9 @@ def read_inspect_json(path: Path, log: Mapping[str, Any], reading: Reading) -> t
         )
     scores = _Scorer(path, reading)
     limit = _limit(log) or reading.max_tokens
-    items = [_item(sample, scores, limit, f"{path}: sample {n}") for n, sample in enumerate(samples, 1)]
+    items = bounded(
+        path, (_item(sample, scores, limit, f"{path}: sample {n}") for n, sample in enumerate(samples, 1))
+    )
     return "inspect", scores.label(), items
 
 
@@ -54,14 +56,18 @@ def read_eval_zip(path: Path, reading: Reading) -> tuple[str, str, list[Item]]:
             header, size = _member(path, archive, headers[-1]) if headers else ({}, 0)
             scores = _Scorer(path, reading)
             limit = _limit(header) or reading.max_tokens
-            items = []
-            for member in wanted:
-                sample, unpacked = _member(path, archive, member)
-                size += unpacked
-                if size > MOST_UNPACKED_BYTES:
-                    raise ConfigError(f"{path}: more than {MOST_UNPACKED_BYTES >> 30} GiB when unpacked")
-                items.append(_item(sample, scores, limit, f"{path}: {member.filename[:80]}"))
-            return "inspect", scores.label(), items
+
+            def items() -> Iterator[Item]:
+                total = size
+                for member in wanted:
+                    sample, unpacked = _member(path, archive, member)
+                    total += unpacked
+                    if total > MOST_UNPACKED_BYTES:
+                        raise ConfigError(f"{path}: more than {MOST_UNPACKED_BYTES >> 30} GiB when unpacked")
+                    yield _item(sample, scores, limit, f"{path}: {member.filename[:80]}")
+
+            kept = bounded(path, items())
+            return "inspect", scores.label(), kept
     except (zipfile.BadZipFile, EOFError) as error:
         raise ConfigError(f"{path}: a zip that cannot be read ({error}); is the log complete?") from None
 

@@ -7,9 +7,12 @@ nowhere else: what counts as right, what as cut off. A value that could be eithe
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+
+from ..errors import ConfigError
 
 IDS = ("id", "doc_id", "sample_id", "task_id")
 #: In this order; several of the later group in one file have to be chosen between.
@@ -32,6 +35,8 @@ _WRONG = {"false", "no", "incorrect", "fail", "failed", "wrong", "i", "n"}
 MARGIN = 2
 #: Of a longer text the end is kept: answers stand there.
 KEPT_CHARS = 100_000
+MOST_ITEMS = 1_000_000
+MOST_TEXT = 1 << 30  # characters kept of one file
 _SHORTEST_CLIP = 200  # characters
 
 
@@ -133,6 +138,20 @@ def mark_clipped(items: list[Item]) -> list[Item]:
         else item
         for item in items
     ]
+
+
+def bounded(path: Path, items: Iterable[Item]) -> list[Item]:
+    """The items as a list. Raises `ConfigError` when they are too many or their texts too long to hold."""
+    kept: list[Item] = []
+    size = 0
+    for item in items:
+        size += len(item.text or "")
+        if len(kept) == MOST_ITEMS or size > MOST_TEXT:
+            raise ConfigError(
+                f"{item.where}: more than {MOST_ITEMS} items, or {MOST_TEXT >> 20} Mi characters, in {path.name}"
+            )
+        kept.append(item)
+    return kept
 
 
 def item_id(row: Mapping[str, Any]) -> str:

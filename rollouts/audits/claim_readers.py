@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from .claim_items import (
     BadField,
     Item,
     Reading,
+    bounded,
     cut_off,
     item_id,
     mark_clipped,
@@ -35,7 +37,6 @@ from .claim_items import (
     token_limit,
 )
 
-MOST_ITEMS = 1_000_000
 _MOST_RESULTS_BYTES = 64 << 20
 _HEADERS = ("meta", "metadata", "config", "args", "params")
 
@@ -80,24 +81,30 @@ def _read_text(path: Path, reading: Reading) -> tuple[str, str, list[Item]]:
         (n for n in (*_limits(header), _results_limit(path), reading.max_tokens) if n is not None), None
     )
     scores = _Scores(path, reading)
-    items: list[Item] = []
-    lm_eval = False
-    for where, row in found:
-        if "lineage" in row and "schema_version" in row:
-            raise ConfigError(
-                f"{where}: a branch record of this project; `rollouts compare RUN_A RUN_B` compares runs"
-            )
-        lm_eval = "doc_id" in row and bool({"resps", "filtered_resps", "doc_hash"} & row.keys())
-        if lm_eval and scores.other_filter(row):
-            continue
-        if len(items) == MOST_ITEMS:
-            raise ConfigError(f"{where}: more than {MOST_ITEMS} items")
-        try:
-            items.append((_lm_eval_item if lm_eval else _plain_item)(row, scores, limit, where))
-        except BadField as error:
-            raise ConfigError(f"{where}: {error}") from None
+    first_row = next(found, None)
+    lm_eval = first_row is not None and _is_lm_eval(first_row[1])
+    make = _lm_eval_item if lm_eval else _plain_item
+
+    def items() -> Iterator[Item]:
+        for where, row in chain([first_row] if first_row else [], found):
+            if "lineage" in row and "schema_version" in row:
+                raise ConfigError(
+                    f"{where}: a branch record; `rollouts compare RUN_A RUN_B` compares runs of this project"
+                )
+            if lm_eval and scores.other_filter(row):
+                continue
+            try:
+                yield make(row, scores, limit, where)
+            except BadField as error:
+                raise ConfigError(f"{where}: {error}") from None
+
+    kept = bounded(path, items())
     scores.check_filters()
-    return ("lm-evaluation-harness" if lm_eval else "plain"), scores.label(), items
+    return ("lm-evaluation-harness" if lm_eval else "plain"), scores.label(), kept
+
+
+def _is_lm_eval(row: Mapping[str, Any]) -> bool:
+    return "doc_id" in row and bool({"resps", "filtered_resps", "doc_hash"} & row.keys())
 
 
 def _plain_item(row: Mapping[str, Any], scores: _Scores, limit: int | None, where: str) -> Item:
