@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,23 +34,12 @@ def paired_power(n: int, discordance: float, delta: float, alpha: float = 0.05) 
     the discordance. Exact: the number of discordant pairs is Bin(n, discordance), and given it those won by one
     side are binomial; terms more than nine standard deviations away are left out.
     """
-    from scipy.special import bdtr
-
     if not 0.0 <= delta <= discordance <= 1.0:
         raise ValueError(f"a difference of {delta} does not fit into a discordance of {discordance}")
-    if n == 0 or discordance == 0.0:
-        return 0.0
-    spread = 9.0 * math.sqrt(n * discordance * (1.0 - discordance)) + 9.0
-    first = max(0, math.floor(n * discordance - spread))
-    m = np.arange(first, min(n, math.ceil(n * discordance + spread)) + 1)
-    critical = _critical(m, alpha)
-    possible = critical >= 0
-    share = (discordance + delta) / (2.0 * discordance)
-    k, pairs = critical[possible], m[possible]
-    found = bdtr(k, pairs, share) + bdtr(k, pairs, 1.0 - share)
-    return float(_binomial(n, discordance, pairs) @ found)
+    return _Test(n, discordance, alpha).power(delta)
 
 
+@lru_cache(maxsize=1024)
 def min_detectable_paired_delta_pp(
     n: int, discordance: float, alpha: float = 0.05, power: float = 0.8
 ) -> float | None:
@@ -57,27 +47,56 @@ def min_detectable_paired_delta_pp(
 
     None: not even one side winning every discordant pair would be found so often, or nothing is discordant.
     """
-    if n == 0 or discordance <= 0.0 or paired_power(n, discordance, discordance, alpha) < power:
+    test = _Test(n, discordance, alpha)
+    if test.power(discordance) < power:
         return None
     low, high = 0.0, discordance
     while high - low > 1e-5:
         middle = (low + high) / 2
-        low, high = (low, middle) if paired_power(n, discordance, middle, alpha) >= power else (middle, high)
+        low, high = (low, middle) if test.power(middle) >= power else (middle, high)
     return 100.0 * high
 
 
-def _critical(m: NDArray[np.int64], alpha: float) -> NDArray[np.float64]:
-    """For each number of pairs the largest k with 2 P(X <= k) < alpha, X ~ Bin(m, 1/2); -1 where there is none."""
+class _Test:
+    """The exact test at n items: for every likely number of discordant pairs its weight and critical count."""
+
+    def __init__(self, n: int, discordance: float, alpha: float) -> None:
+        spread = 9.0 * math.sqrt(n * discordance * (1.0 - discordance)) + 9.0
+        fewest = max(0, math.floor(n * discordance - spread))
+        m = np.arange(fewest, min(n, math.ceil(n * discordance + spread)) + 1)
+        critical = _critical(m, alpha)
+        possible = critical >= 0
+        self._discordance = discordance
+        self._pairs, self._k = m[possible], critical[possible]
+        self._weight = _binomial(n, discordance, self._pairs)
+
+    def power(self, delta: float) -> float:
+        from scipy.special import bdtr
+
+        if self._discordance == 0.0:
+            return 0.0
+        share = (self._discordance + delta) / (2.0 * self._discordance)
+        found = bdtr(self._k, self._pairs, share) + bdtr(self._k, self._pairs, 1.0 - share)
+        return float(self._weight @ found)
+
+
+def _critical(m: NDArray[np.int64], alpha: float) -> NDArray[np.int64]:
+    """For each of these consecutive numbers of pairs the largest k with 2 P(X <= k) < alpha, X ~ Bin(m, 1/2).
+
+    -1 where there is none. From one number to the next it grows by at most 1, so one pass finds all.
+    """
     from scipy.special import bdtr, bdtrik
 
-    guess = np.floor(np.nan_to_num(bdtrik(alpha / 2, m, 0.5), nan=-1.0))
-    # The inverse is a real number; the integer below it may miss by one on either side.
-    best = np.full(m.shape, -1.0)
-    for k in (guess - 1, guess, guess + 1):
-        fits = (k >= 0) & (k <= m)
-        below = np.where(fits, bdtr(np.where(fits, k, 0), m, 0.5), 1.0)
-        best = np.where(fits & (2.0 * below < alpha), k, best)
-    return best
+    critical = np.full(m.shape, -1)
+    if not len(m):
+        return critical
+    start = bdtrik(alpha / 2, m[0], 0.5)
+    k = -1 if math.isnan(start) else max(-1, math.floor(start) - 1)
+    for i, pairs in enumerate(m):
+        while k < pairs and 2.0 * bdtr(k + 1, pairs, 0.5) < alpha:
+            k += 1
+        critical[i] = k
+    return critical
 
 
 def _binomial(n: int, p: float, k: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -2,8 +2,8 @@
 
     python scripts/bench_claim.py [--runs 1000] [--json]
 
-Two equal policies answer n = 200 items, each right with probability 1/2, independently; some outputs of each side
-are cut off at random and then wrong. Counted: a naive paired test below 0.05, the audit's `ok`, its `artefact`.
+Two equal policies answer n = 200 items, each right with probability 0.65, independently; some outputs of each
+side are cut off at random and then wrong. Counted: a naive paired test below 0.05, the audit's `ok`, its `artefact`.
 Beside them the coverage of the difference's interval. Each rate has two Monte Carlo standard errors in its note.
 """
 
@@ -21,6 +21,7 @@ from ranking.paired_power import paired_interval_pp
 Row = tuple[str, float, float | None, str]
 
 ITEMS = 200
+ACCURACY = 0.65
 #: Shares of outputs cut off, A and B
 TRUNCATION = ((0.0, 0.0), (0.15, 0.05), (0.25, 0.10), (0.25, 0.0))
 LEVEL = 0.05
@@ -33,8 +34,8 @@ def false_claims(runs: int, seed: int = 0) -> Iterator[Row]:
         naive = ok = artefact = 0
         for _ in range(runs):
             cut_a, cut_b = rng.random(ITEMS) < share_a, rng.random(ITEMS) < share_b
-            right_a = (rng.random(ITEMS) < 0.5) & ~cut_a
-            right_b = (rng.random(ITEMS) < 0.5) & ~cut_b
+            right_a = (rng.random(ITEMS) < ACCURACY) & ~cut_a
+            right_b = (rng.random(ITEMS) < ACCURACY) & ~cut_b
             found = audit(right_a.tolist(), right_b.tolist(), cut_a.tolist(), cut_b.tolist())
             naive += found.table.p_exact < LEVEL
             ok += found.verdict == "ok"
