@@ -29,6 +29,8 @@ def rows(path: Path) -> tuple[dict[str, Any], Iterator[Row]]:
         head = None
     if isinstance(head, dict) and not _is_document(head):
         return {}, _lines(path)
+    if not line:
+        return {}, iter(())
     document = _document(path)
     if isinstance(document, list):
         return {}, _listed(path, document)

@@ -10,6 +10,7 @@ import io
 import json
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +20,7 @@ from .claim_items import BadField, Item, Reading, bounded, cut_off, outcome, tex
 
 MOST_MEMBER_BYTES = 256 << 20
 MOST_MEMBERS = 500_000
+_PART_BYTES = 1 << 20
 MOST_UNPACKED_BYTES = 16 << 30
 _ZSTANDARD = 93  # method number in the zip's directory
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
@@ -168,10 +170,20 @@ def _limit(log: Mapping[str, Any]) -> int | None:
 def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[dict[str, Any], int]:
     """(the object in a member, its unpacked size). Never unpacks more than the bound."""
     where = f"{path}: {member.filename[:80]}"
+    content = bytearray()
     try:
         with _unpacked(path, archive, member) as stream:
-            content = stream.read(MOST_MEMBER_BYTES + 1)
-    except (OSError, NotImplementedError, RuntimeError, struct.error, zipfile.BadZipFile) as error:
+            while len(content) <= MOST_MEMBER_BYTES and (part := stream.read(_PART_BYTES)):
+                content += part
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        ValueError,
+        struct.error,
+        zlib.error,
+        zipfile.BadZipFile,
+    ) as error:
         raise ConfigError(f"{where}: cannot be unpacked ({error})") from None
     if len(content) > MOST_MEMBER_BYTES:
         raise ConfigError(f"{where}: more than {MOST_MEMBER_BYTES >> 20} MiB when unpacked")
@@ -183,8 +195,10 @@ def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tu
 
 
 def _unpacked(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
-    if member.compress_type != _ZSTANDARD:
+    if member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return archive.open(member)
+    if member.compress_type != _ZSTANDARD:
+        raise OSError(f"compression method {member.compress_type}")
     import pyarrow as pa
 
     if member.compress_size > MOST_MEMBER_BYTES:
