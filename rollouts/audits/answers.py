@@ -12,9 +12,10 @@ from fractions import Fraction
 #: Answers stand at the end; of a longer text only so many characters are read.
 MOST_CHARS = 50_000
 _MOST_DIGITS = 40
+_MOST_BOXES = 100  # the last ones
 
 #: A number as people write it: sign, currency, thousands with commas, decimals.
-NUMBER = r"[-+]?\$?\d{1,40}(?:,\d{3}){0,12}(?:\.\d{1,40})?"
+NUMBER = r"(?:\$[-+]?|[-+]\$?)?\d{1,40}(?:,\d{3}){0,12}(?:\.\d{1,40})?"
 _NUMBER = re.compile(rf"(?<![\w.,])({NUMBER})(?![\d])")
 _WHOLE = re.compile(rf"({NUMBER})\s*%?")
 _MARKER = re.compile(r"####[ \t]{0,9}([^\n]{0,200})")
@@ -106,7 +107,7 @@ def implied(text: str) -> list[Statement]:
 
 def _boxed(text: str) -> list[Statement]:
     found = []
-    for match in re.finditer(r"\\boxed\s{0,2}\{", text):
+    for match in list(re.finditer(r"\\boxed\s{0,2}\{", text))[-_MOST_BOXES:]:
         depth, end = 1, match.end()
         while end < min(len(text), match.end() + 200) and depth:
             depth += {"{": 1, "}": -1}.get(text[end], 0)

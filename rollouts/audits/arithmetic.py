@@ -11,13 +11,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 
 from .answers import MOST_CHARS, NUMBER, value
 
 _MOST_EQUATIONS = 200
+_MOST_CANDIDATES = 2_000
 _LONGEST = 80  # characters of a left side
 _RIGHT = re.compile(rf"=[ \t]{{0,3}}({NUMBER})")
-_LEFT = re.compile(r"[-+*/().,$\d \t]+\Z")
+#: Dots and commas only inside numbers: elsewhere they end what stands before.
+_LEFT = re.compile(r"(?:[-+*/()$\d \t]|\.(?=\d)|(?<=\d),(?=\d{3}))+\Z")
 _LIST_MARK = re.compile(r"\A\s*\d{1,3}[.)]\s+")
 _SIGNS = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "–": "-", "∗": "*"})
 _LATEX = re.compile(r"\\(?:times|cdot|div)\b|\\[()\[\]]|(?<=\d)[ \t]{0,2}[xX][ \t]{0,2}(?=[\d$])")
@@ -36,8 +39,8 @@ class Equation:
 def equations(text: str) -> list[Equation]:
     """Up to 200 equations of plain numbers with at least one operation, in the order of the text."""
     plain = _LATEX.sub(_spelled, text[-MOST_CHARS:].translate(_SIGNS))
-    found = []
-    for match in _RIGHT.finditer(plain):
+    found: list[Equation] = []
+    for match in islice(_RIGHT.finditer(plain), _MOST_CANDIDATES):
         left = _LEFT.search(plain[max(0, match.start() - _LONGEST) : match.start()])
         claimed = value(match.group(1))
         if left is None or claimed is None:
