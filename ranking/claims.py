@@ -25,8 +25,8 @@ neither side's output was cut off in; "truncation differs" is an exact McNemar p
     10 none of these                                                                        ok
 
 So `ok` needs a difference on all items and on the clean ones, and truncation that is known and does not differ.
-With equal policies this says `ok` in no more than 1 of 1,000 cases when truncation differs, where the naive test
-errs in up to 9 of 10 (`scripts/bench_claim.py`).
+Measured with equal policies, n = 200, A and B cut off in 15 and 5, 25 and 10, 25 and 0 % of the items: the naive
+test finds a difference in 22, 45 and 90 % of cases, `ok` is said in 0.2, 0.0 and 0.0 % (`scripts/bench_claim.py`).
 """
 
 from __future__ import annotations
