@@ -149,3 +149,54 @@ async def _judge(
         return await audit_judge(service.judge, given, seed=seed, floor=floor, earlier=earlier)
     finally:
         await service.close()
+
+
+@audit.command()
+def claim(
+    a: Annotated[
+        Path, typer.Argument(help="per-item results: JSON, JSON lines, lm-evaluation-harness, inspect")
+    ],
+    b: Annotated[Path, typer.Argument(help="the other results, of the same items")],
+    common: Annotated[bool, typer.Option("--common", help="leave out items that only one file has")] = False,
+    metric: Annotated[str | None, typer.Option("--metric", help="which score or scorer counts")] = None,
+    filter_: Annotated[
+        str | None, typer.Option("--filter", help="which filter of lm-evaluation-harness counts")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", help="a graded score is right from here on")
+    ] = None,
+    epoch: Annotated[
+        int | None,
+        typer.Option("--epoch", help="the run of each item that counts; the others are its repeats"),
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option("--max-tokens", min=1, help="the limit, where the files tell tokens but no limit"),
+    ] = None,
+    complete: Annotated[
+        list[str] | None,
+        typer.Option("--complete", help="A or B: none of its outputs was cut off; repeatable"),
+    ] = None,
+    alpha: Annotated[float, typer.Option("--alpha", min=0.0001, max=0.5, help="level of every test")] = 0.05,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Audit a claimed difference between two results: ok, inconclusive or artefact, and why.
+
+    Ends with 1 when the difference is an artefact of how it was measured.
+    """
+    from .audits import Reading, audit_claim, print_claim, read_results
+    from .errors import ConfigError
+
+    sides = {side.upper() for side in complete or ()}
+    if not sides <= {"A", "B"}:
+        raise ConfigError(f"--complete {', '.join(complete or ())}: A or B")
+    reading = Reading(metric, filter_, threshold, epoch, max_tokens)
+    found = audit_claim(
+        read_results(a, reading), read_results(b, reading), common=common, complete=sides, alpha=alpha
+    )
+    if as_json:
+        print(json.dumps(found.as_dict()))
+    else:
+        print_claim(found, Console())
+    if found.artefact:
+        raise typer.Exit(1)

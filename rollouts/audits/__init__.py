@@ -1,5 +1,8 @@
 """Audits: how far the verifiers, judges and claims of this project can be trusted, measured."""
 
+from .claim import ClaimReport, audit_claim, print_claim
+from .claim_items import Reading
+from .claim_readers import Results, read_results
 from .compare import (
     DesignPlan,
     RunComparison,
@@ -13,11 +16,15 @@ from .judge import JudgeAudit, LabelledPair, audit_judge, labelled_pairs, pairs_
 from .strength import StrengthAudit, audit_tasks, print_strength
 
 __all__ = [
+    "ClaimReport",
     "DesignPlan",
     "JudgeAudit",
     "LabelledPair",
+    "Reading",
+    "Results",
     "RunComparison",
     "StrengthAudit",
+    "audit_claim",
     "audit_judge",
     "audit_tasks",
     "compare_runs",
@@ -26,9 +33,11 @@ __all__ = [
     "pairs_from_labels",
     "plan_from_assumptions",
     "plan_from_runs",
+    "print_claim",
     "print_comparisons",
     "print_judge",
     "print_plan",
     "print_strength",
     "read_outcomes",
+    "read_results",
 ]
