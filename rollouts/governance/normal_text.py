@@ -24,7 +24,20 @@ from numpy.typing import NDArray
 
 #: Characters that show nothing though their category does not say so: fillers, joiners, variation selectors.
 _INVISIBLE = frozenset(
-    map(chr, [0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10)])
+    map(
+        chr,
+        [
+            0x034F,
+            0x115F,
+            0x1160,
+            0x17B4,
+            0x17B5,
+            0x3164,
+            0xFFA0,
+            *range(0x180B, 0x1810),
+            *range(0xFE00, 0xFE10),
+        ],
+    )
 ) | frozenset(map(chr, range(0xE0100, 0xE01F0)))
 _SPACE_CONTROLS = "\t\n\v\f\r\x85"
 _BLANKS = "\u2800"  # a Braille cell without dots
