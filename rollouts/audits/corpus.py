@@ -240,7 +240,7 @@ def _tasks(source: str, unread: Unread, evaluation: bool) -> Iterator[Item]:
     except TaskError as error:
         raise ConfigError(str(error)) from None
     for problem in found.problems:
-        unread.note(str(problem.path), str(problem))
+        unread.note(str(problem.path), problem.message)
     for task in found:
         passages = [Passage("instruction", task.instruction)]
         if evaluation:

@@ -197,7 +197,7 @@ class EvaluationIndex:
                 sides.clear()  # candidates come item by item
                 sides[i, kind] = Side([passage.text for passage in item.passages], kind, self._n(kind))
             test = Side([self._texts[text][1].text], kind, self._n(kind))
-            found = match(test, sides[i, kind], self._tables[kind].common)
+            found = match(test, sides[i, kind], self._tables[kind].own(test.grams.hashes))
             best = found if best is None or found.containment > best.containment else best
             if best.containment >= self.settings.threshold:
                 break

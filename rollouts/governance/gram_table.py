@@ -69,6 +69,21 @@ class GramTable:
             return keys, keys, np.zeros(0)
         return keys // texts, keys % texts, counts / self.totals[keys % texts]
 
+    def own(self, hashes: Hashes) -> NDArray[np.bool_]:
+        """Which of one evaluation text's runs, in order, are not common.
+
+        Of a text whose runs were sampled only those are known to be common or not; the runs between two common ones
+        go with them.
+        """
+        common = _in_sorted(hashes, self.common)
+        at = np.flatnonzero(hashes & _SAMPLE == 0)
+        if self._sampled and len(hashes) > SAMPLED_FROM and len(at):
+            every = np.arange(len(hashes))
+            before = at[np.maximum(np.searchsorted(at, every, side="right") - 1, 0)]
+            after = at[np.minimum(np.searchsorted(at, every), len(at) - 1)]
+            common = common[before] & common[after]
+        return ~common
+
     def coverage(self) -> NDArray[np.float64]:
         """Per evaluation text: the share of its own runs that any of the asking texts held; 0 without own runs."""
         sizes = np.diff(self._starts)
@@ -93,3 +108,9 @@ def _in_more_items_than(limit: int, hashes: Hashes, items: Ints) -> NDArray[np.b
     new = np.ones(len(hashes), dtype=bool)
     new[1:] = (run[1:] != run[:-1]) | (items[1:] != items[:-1])
     return np.asarray(np.bincount(run[new])[run] > limit)
+
+
+def _in_sorted(hashes: Hashes, table: Hashes) -> NDArray[np.bool_]:
+    if not len(table):
+        return np.zeros(len(hashes), dtype=bool)
+    return np.asarray(table[np.minimum(np.searchsorted(table, hashes), len(table) - 1)] == hashes)

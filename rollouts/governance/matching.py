@@ -10,7 +10,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .ngrams import Grams, Hashes, Units, character_units, grams, word_units
+from .ngrams import Grams, Units, character_units, grams, word_units
 from .normal_text import fold, fold_with_offsets
 
 Kind = Literal["words", "characters", "equal"]
@@ -51,13 +51,12 @@ class _Run:
     length: int
 
 
-def match(test: Side, train: Side, common: Hashes) -> Match:
-    """Compare by the runs of two sides; runs in `common` (sorted) count neither for nor against.
+def match(test: Side, train: Side, own: NDArray[np.bool_]) -> Match:
+    """Compare by the runs of two sides. Only the evaluation text's runs that are its `own` count, for and against.
 
     `test` has one text. Spans are as long as the texts agree, in the order of the evaluation text. Of a passage that
     the training item repeats, one place is told.
     """
-    own = ~_known(test.grams.hashes, common)
     covered = np.zeros(len(own), dtype=bool)
     spans = []
     for run in _runs(test, train):
@@ -122,10 +121,3 @@ def _runs(ours: Side, theirs: Side) -> Iterator[_Run]:
             reached, j = max(((reach(i, j), j) for j in found), key=lambda pair: (pair[0], -pair[1]))
             yield _Run(i, first[j], reached + ours.n - 1)
         i += reached
-
-
-def _known(hashes: Hashes, table: Hashes) -> NDArray[np.bool_]:
-    """Which of the numbers stand in a sorted table."""
-    if not len(table):
-        return np.zeros(len(hashes), dtype=bool)
-    return np.asarray(table[np.minimum(np.searchsorted(table, hashes), len(table) - 1)] == hashes)
