@@ -20,6 +20,7 @@ VERSION = "contamination/v1"
 #: Hits told of one evaluation item, the best ones; once all of them hold it whole, it is looked for no further.
 KEPT = 3
 SHOWN = 20  #: rows of the table
+SHORT = {"words": "words", "characters": "chars", "equal": "equal"}
 
 LIMITS = (
     "Paraphrases, translations and changed wording are not found: clean means no shared text, not no leak."
@@ -131,9 +132,9 @@ def audit_contamination(
 def print_contamination(audit: ContaminationAudit, console: Console) -> None:
     """The table of hits, worst first, and what the figures mean."""
     if audit.hits:
-        table = Table(title="evaluation items in the training text", title_justify="left")
-        for column in ("evaluation item", "field", "training item", "field", "by", "share", "passage"):
-            table.add_column(column, overflow="fold")
+        table = Table(title="evaluation items in the training text", title_justify="left", show_lines=True)
+        for column, ratio in (("evaluation item", 3), ("training item", 3), ("share", 1), ("passage", 4)):
+            table.add_column(column, overflow="fold", ratio=ratio)
         worst = sorted(audit.hits, key=lambda hit: -hit.containment)
         for hit in worst[:SHOWN]:
             table.add_row(*_row(hit))
@@ -185,11 +186,8 @@ def _with_copies(index: EvaluationIndex, best: dict[int, list[Hit]]) -> Iterator
 def _row(hit: Hit) -> list[str]:
     share = f"{hit.containment:.0%}"
     return [
-        escape(hit.test_id),
-        escape(hit.test_field),
-        escape(hit.train_id),
-        escape(hit.train_field),
-        hit.kind,
-        f"[red]{share}[/]" if hit.standing == "contaminated" else share,
+        f"{escape(hit.test_id)}\n[dim]{escape(hit.test_field)}[/]",
+        f"{escape(hit.train_id)}\n[dim]{escape(hit.train_field)}[/]",
+        (f"[red]{share}[/]" if hit.standing == "contaminated" else share) + f"\n{SHORT[hit.kind]}",
         escape(hit.excerpt[:80]),
     ]

@@ -257,9 +257,17 @@ def _texts_below(directory: Path | None, name: str, unread: Unread) -> list[Pass
         unread.note(str(directory), f"{len(files)} files; the first {MAX_FILES} were read")
     passages = []
     for path in files[:MAX_FILES]:
-        if not path.is_symlink() and path.is_file() and (text := _text(path, MAX_FILE, unread)):
+        if path.is_symlink() or not path.is_file() or _is_binary(path):
+            continue
+        if text := _text(path, MAX_FILE, unread):
             passages.append(Passage(f"{name}/{printable(str(path.relative_to(directory)))}", text))
     return passages
+
+
+def _is_binary(path: Path) -> bool:
+    """A picture, say: there is no text in it."""
+    with path.open("rb") as file:
+        return b"\0" in file.read(1024)
 
 
 def _run(path: Path, unread: Unread, evaluation: bool) -> Iterator[Item]:

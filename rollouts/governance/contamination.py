@@ -25,6 +25,11 @@ from .ngrams import Ints, grams
 from .normal_text import fold
 
 Standing = Literal["contaminated", "partial"]
+#: A text of which only a part is found is contaminated by so many runs' length or more: "returns the number of" is
+#: half of many a sentence. Less is told as partial; a text that is there as a whole needs no more.
+EVIDENCE = {"words": 1.5, "characters": 2.5}
+#: Where an item has its question; what is compared whole is taken from here first, not from the notes beside it.
+ASKING = ("question", "prompt", "task", "instruction", "problem", "text", "input", "query", "content")
 #: Folded at a time, in characters; the arrays for them take about 100 bytes a character.
 BATCH = 1_000_000
 
@@ -207,6 +212,7 @@ class EvaluationIndex:
 
     def _hit(self, item: Item, text: int, found: Match) -> Hit:
         of, passage = self._texts[text]
+        enough = found.containment == 1.0 or found.units >= EVIDENCE[found.kind] * self._n(found.kind)
         longest = max(found.spans, key=lambda span: span.test[1] - span.test[0])
         return Hit(
             test_id=self.items[of].id,
@@ -217,14 +223,14 @@ class EvaluationIndex:
             train_field=item.passages[longest.text].field,
             kind=found.kind,
             containment=found.containment,
-            standing="contaminated" if found.containment >= self.settings.threshold else "partial",
+            standing="contaminated" if enough and found.containment >= self.settings.threshold else "partial",
             spans=found.spans,
             train_fields=tuple(item.passages[span.text].field for span in found.spans),
             excerpt=printable(passage.text[longest.test[0] : longest.test[1]]),
         )
 
     def _compared_whole(self, items: Collection[int], limit: int) -> dict[str, list[int]]:
-        """What each of the items is known by when nothing shorter tells it: its longest text that few others have."""
+        """What each of these items is known by: of the texts that few others have, its question, or the longest."""
         keys: dict[int, list[tuple[str, int]]] = {item: [] for item in items}
         for text, (item, passage) in enumerate(self._texts):
             if item in keys and (key := _whole(fold(passage.text))):
@@ -233,7 +239,7 @@ class EvaluationIndex:
         known: dict[str, list[int]] = {}
         for pairs in keys.values():
             if own := [pair for pair in pairs if count[pair[0]] <= limit]:
-                key, text = max(own, key=lambda pair: len(pair[0]))
+                key, text = max(own, key=lambda pair: (_asks(self._texts[pair[1]][1]), len(pair[0])))
                 known.setdefault(key, []).append(text)
         return known
 
@@ -243,13 +249,17 @@ class EvaluationIndex:
             for of in self._whole.get(_whole(text), ()) if self._whole else ():
                 here, there = self._texts[of][1].text, item.passages[number].text
                 whole = Span((0, len(here)), number, (0, len(there)))
-                yield self._texts[of][0], self._hit(item, of, Match("equal", 1.0, (whole,)))
+                yield self._texts[of][0], self._hit(item, of, Match("equal", 1.0, len(text), (whole,)))
 
 
 def printable(text: str, most: int = 160) -> str:
     """Somebody else's text for one line of a terminal or a table: no control or formatting characters, shortened."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * most]).split())
     return line if len(line) <= most and len(text) <= 4 * most else f"{line[:most]}…"
+
+
+def _asks(passage: Passage) -> bool:
+    return passage.field.split(".")[-1].split("[")[0] in ASKING
 
 
 def _whole(folded: str) -> str:

@@ -38,7 +38,8 @@ class Match:
     """How much of an evaluation text a training item holds."""
 
     kind: Kind
-    containment: float  #: share of the evaluation text's own runs, in [0, 1]
+    containment: float  #: share of the evaluation text's own runs, each counted once, in [0, 1]
+    units: int  #: of the evaluation text that are within the spans
     spans: tuple[Span, ...]
 
 
@@ -58,16 +59,19 @@ def match(test: Side, train: Side, own: NDArray[np.bool_]) -> Match:
     the training item repeats, one place is told.
     """
     covered = np.zeros(len(own), dtype=bool)
+    units = np.zeros(len(test.units.values), dtype=bool)
     spans = []
     for run in _runs(test, train):
         at = slice(run.test, run.test + run.length - test.n + 1)
         if own[at].any() and test.units_at(run.test, run.length) == train.units_at(run.train, run.length):
             covered[at] = True
+            units[run.test : run.test + run.length] = True
             _, here = test.original(run.test, run.length)
             text, there = train.original(run.train, run.length)
             spans.append(Span(here, text, there))
-    share = float((covered & own).sum() / own.sum()) if own.any() else 0.0
-    return Match(test.kind, share, tuple(spans))
+    runs = test.grams.hashes  # a run that the text repeats counts once
+    share = len(np.unique(runs[covered & own])) / len(np.unique(runs[own])) if own.any() else 0.0
+    return Match(test.kind, share, int(units.sum()), tuple(spans))
 
 
 class Side:
