@@ -29,6 +29,8 @@ from ..store import RunStore
 MAX_LINE, MAX_JSON, MAX_TEXT = 16 << 20, 64 << 20, 8 << 20
 #: Of a task: files of its tests or its solution, and bytes of each.
 MAX_FILES, MAX_FILE = 500, 1 << 20
+#: Characters of all texts of one item: comparing takes about 100 bytes for each.
+MAX_ITEM = 8_000_000
 MAX_DEPTH = 32
 MAX_TOLD = 20
 
@@ -72,7 +74,9 @@ def read_corpus(
     for source in sources:
         for item in _read(source, unread, evaluation):
             texts = tuple(p for p in item.passages if p.text.strip() and _wanted(p.field, fields))
-            if texts:
+            if sum(len(passage.text) for passage in texts) > MAX_ITEM:
+                unread.note(item.at, f"more than {MAX_ITEM} characters in one item; cut it")
+            elif texts:
                 yield Item(printable(item.id), item.at, texts)
             else:
                 unread.note(item.at, f"no text{' under ' + ', '.join(sorted(fields)) if fields else ''}")
@@ -180,7 +184,7 @@ def _parquet(path: Path, unread: Unread) -> Iterator[tuple[str, Any]]:
             for row in batch.to_pylist():
                 number += 1
                 yield f"{path}:{number}", row
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
         unread.note(f"{path}:{number + 1}", f"no Parquet ({error})")
 
 
@@ -211,7 +215,7 @@ def _strings(value: Any, name: str, key: str, evaluation: bool, depth: int) -> I
             yield from _strings(nested, name, "", evaluation, depth - 1)
         elif not (value.startswith("data:") and ";base64," in value[:100]):
             yield Passage(name or "text", value)
-    elif isinstance(value, list) and depth:
+    elif isinstance(value, list | tuple) and depth:
         for number, inner in enumerate(value):
             yield from _strings(inner, f"{name}[{number}]", key, evaluation, depth - 1)
     elif isinstance(value, dict) and depth and not (evaluation and value.get("role") in _FRAME_ROLES):
@@ -257,9 +261,14 @@ def _texts_below(directory: Path | None, name: str, unread: Unread) -> list[Pass
         unread.note(str(directory), f"{len(files)} files; the first {MAX_FILES} were read")
     passages = []
     for path in files[:MAX_FILES]:
-        if path.is_symlink() or not path.is_file() or _is_binary(path):
+        if path.is_symlink() or not path.is_file():
             continue
-        if text := _text(path, MAX_FILE, unread):
+        try:
+            text = "" if _is_binary(path) else _text(path, MAX_FILE, unread)
+        except OSError as error:
+            unread.note(str(path), f"cannot be read ({error.strerror or error})")
+            continue
+        if text:
             passages.append(Passage(f"{name}/{printable(str(path.relative_to(directory)))}", text))
     return passages
 

@@ -72,16 +72,16 @@ class GramTable:
     def own(self, hashes: Hashes) -> NDArray[np.bool_]:
         """Which of one evaluation text's runs, in order, are not common.
 
-        Of a text whose runs were sampled only those are known to be common or not; the runs between two common ones
-        go with them.
+        Where runs were sampled, what lies between two common runs of the sample is common with them.
         """
         common = _in_sorted(hashes, self.common)
         at = np.flatnonzero(hashes & _SAMPLE == 0)
-        if self._sampled and len(hashes) > SAMPLED_FROM and len(at):
+        if self._sampled and len(at):
             every = np.arange(len(hashes))
             before = at[np.maximum(np.searchsorted(at, every, side="right") - 1, 0)]
             after = at[np.minimum(np.searchsorted(at, every), len(at) - 1)]
-            common = common[before] & common[after]
+            between = common[before] & common[after]
+            common = between if len(hashes) > SAMPLED_FROM else common | between
         return ~common
 
     def coverage(self) -> NDArray[np.float64]:

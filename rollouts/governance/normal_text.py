@@ -88,8 +88,7 @@ def _fold_part(char: str) -> str:
         return " "
     if category == "Nd":
         return str(unicodedata.decimal(char))
-    latin = char if char.isascii() else _latin(char) or _latin(char.swapcase())
-    if latin:
+    if latin := char if char.isascii() else _latin(char):
         return latin.lower()
     small = char.casefold()
     return small if small == char else fold(small)
@@ -101,7 +100,12 @@ def _is_accent(char: str) -> bool:
 
 
 def _latin(char: str) -> str:
-    """The ASCII letters or digits it looks like; "" when it looks like none."""
+    """The ASCII letters or digits it, or else its other case, looks like, letters first; "" when there are none."""
+    looks = [_looks_like(char), _looks_like(char.swapcase())]
+    return next((plain for plain in looks if plain.isalpha()), looks[0] or looks[1])
+
+
+def _looks_like(char: str) -> str:
     if len(char) != 1:  # the other case of a letter can be two: ß and SS
         return ""
     if named := _LATIN.fullmatch(unicodedata.name(char, "")):
