@@ -284,7 +284,9 @@ def _run(path: Path, unread: Unread, evaluation: bool) -> Iterator[Item]:
     with RunStore.open(path) as store:
         if evaluation:
             for rollout in store.rollouts():
-                texts = {p.text: p for record in rollout for p in _evaluated(record)}
+                texts: dict[str, Passage] = {}  # siblings share most of theirs
+                for passage in (passage for record in rollout for passage in _evaluated(record)):
+                    texts.setdefault(passage.text, passage)
                 yield Item(rollout[0].lineage.rollout_id, str(path), tuple(texts.values()))
         else:
             for record in store.branches():

@@ -10,7 +10,8 @@ Each character is folded by itself, so the fold of a text is the fold of its cha
 - digits of any script become 0 to 9; case goes; every white space is one space.
 
 What stays apart: the vowel signs of Indic scripts and the voicing marks of kana, which carry meaning; ASCII
-characters that only resemble one another (1 and l, 0 and O); letters spelled by other means (leetspeak, emoji).
+characters that only resemble one another (1 and l, 0 and O); letters spelled by other means (leetspeak, emoji);
+and the two cases of three Greek letters that look like two Latin ones (eta, nu, upsilon).
 """
 
 from __future__ import annotations
