@@ -206,6 +206,13 @@ def test_a_paraphrase_is_not_found() -> None:
     )
 
 
+@pytest.mark.parametrize("unit", ["a", "0123456789", "ab ", "echo echo "])
+def test_a_text_that_repeats_itself_is_found(unit: str) -> None:
+    index = EvaluationIndex([item(unit * 500), item(QUESTION)])
+    assert index.too_short == []
+    assert [hit.containment for _, hit in index.find([item("x" + unit * 600)])] == [1.0]
+
+
 def test_no_evaluation_item_is_an_error() -> None:
     with pytest.raises(ConfigError, match="no evaluation items"):
         EvaluationIndex([])
