@@ -200,3 +200,53 @@ def claim(
         print_claim(found, Console())
     if found.artefact:
         raise typer.Exit(1)
+
+
+@audit.command()
+def contamination(
+    train: Annotated[
+        list[str],
+        typer.Option(
+            "--train", help="JSON, JSONL, Parquet or text, a directory, tasks, a run, an export; repeatable"
+        ),
+    ],
+    test: Annotated[
+        list[str], typer.Option("--test", help="the evaluation items, in the same forms; repeatable")
+    ],
+    field: Annotated[
+        list[str] | None, typer.Option("--field", help="of JSON, only texts under this name; repeatable")
+    ] = None,
+    words: Annotated[int, typer.Option("--words", help="length of a run in words")] = 8,
+    threshold: Annotated[
+        float,
+        typer.Option("--threshold", help="contaminated: so much of an evaluation text in one training item"),
+    ] = 0.5,
+    partial: Annotated[float, typer.Option("--partial", help="told as partial from this share on")] = 0.2,
+    common: Annotated[
+        int | None, typer.Option("--common", help="leave out runs that more evaluation items than this share")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Look for evaluation items in training text: shared runs of words or characters, however they are disguised.
+
+    Ends with 1 when an item is contaminated, or when something could not be read. Of evaluation items, system
+    prompts, tool results and tool schemas are left out; training items are searched in full. Paraphrases and
+    translations are not found.
+    """
+    from .audits import Unread, audit_contamination, print_contamination, read_corpus
+    from .governance import ContaminationSettings
+
+    settings = ContaminationSettings(words=words, threshold=threshold, partial=partial, common=common)
+    unread, fields = Unread(), field or ()
+    found = audit_contamination(
+        read_corpus(test, unread, evaluation=True, fields=fields),
+        read_corpus(train, unread, evaluation=False, fields=fields),
+        settings,
+        unread,
+    )
+    if as_json:
+        print(json.dumps(found.as_dict()))
+    else:
+        print_contamination(found, Console())
+    if not found.clean:
+        raise typer.Exit(1)

@@ -12,11 +12,14 @@ from .compare import (
     read_outcomes,
 )
 from .compare_told import headline, print_comparisons, print_plan
+from .contamination import ContaminationAudit, audit_contamination, print_contamination
+from .corpus import Unread, read_corpus
 from .judge import JudgeAudit, LabelledPair, audit_judge, labelled_pairs, pairs_from_labels, print_judge
 from .strength import StrengthAudit, audit_tasks, print_strength
 
 __all__ = [
     "ClaimReport",
+    "ContaminationAudit",
     "DesignPlan",
     "JudgeAudit",
     "LabelledPair",
@@ -24,7 +27,9 @@ __all__ = [
     "Results",
     "RunComparison",
     "StrengthAudit",
+    "Unread",
     "audit_claim",
+    "audit_contamination",
     "audit_judge",
     "audit_tasks",
     "compare_runs",
@@ -35,9 +40,11 @@ __all__ = [
     "plan_from_runs",
     "print_claim",
     "print_comparisons",
+    "print_contamination",
     "print_judge",
     "print_plan",
     "print_strength",
+    "read_corpus",
     "read_outcomes",
     "read_results",
 ]
