@@ -12,10 +12,11 @@ from .errors import (
 )
 from .intervals import wilson
 from .paired import mcnemar_exact, mcnemar_mid_p
-from .pairs import SCHEDULES, Halving, Question, RoundRobin, Schedule, Swiss, halving_calls, round_robin_calls
+from .pairs import Halving, Question, RoundRobin, Schedule, Swiss, halving_calls, round_robin_calls
 from .power import min_detectable_delta_pp, report_power
 from .rank import objective_comparisons, rank
 from .records import Candidate, Comparison, Power, RankedCandidate, Ranking
+from .schedules import SCHEDULES
 from .tiers import tier, tiers
 from .wins import Wins, win_matrix
 
