@@ -16,8 +16,8 @@ import numpy as np
 from .bradley_terry import Array, Fit, centring, checked, fit, sigmoid
 from .errors import NonFiniteScore
 from .newton import minimise
-from .wins import OrderedWins, components, ordered_wins
 from .records import Comparison
+from .wins import OrderedWins, components, ordered_wins
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -49,7 +50,7 @@ class TopTwo:
             return []
         if not self._asked:
             path = self._rng.permutation(self._n).tolist()
-            return self._ask(list(zip(path, path[1:], strict=False)))
+            return self._ask(list(pairwise(path)))
         # Each answer a source of its own: unlike in the final ranking, a second answer about a pair adds to the first.
         calls = [replace(a, weight=CALLS * a.weight, source=str(k)) for k, a in enumerate(answers)]
         fitted = fit(self._n, calls, _PRIOR_SD, start=self._start)
@@ -86,9 +87,7 @@ class TopTwo:
             pairs.append(pair)
         return pairs
 
-    def _duel(
-        self, first: Array, others: Array, planned: Counter[tuple[int, int]]
-    ) -> tuple[int, int] | None:
+    def _duel(self, first: Array, others: Array, planned: Counter[tuple[int, int]]) -> tuple[int, int] | None:
         """The best of one draw against the best of the next one that names another; a pair asked out is passed over."""
         for leader in np.argsort(-first).tolist():
             open_ = np.array([self._open(leader, other, planned) for other in range(self._n)])
