@@ -6,6 +6,7 @@ Integers, arrays and small frozen records; it knows no branch and no task. Chanc
 from .bradley_terry import Fit, fit
 from .cluster import mean_ci_by_task
 from .credit import Advantages, advantages
+from .effective import rate_over_tasks
 from .errors import (
     BudgetTooSmall,
     DuplicateCandidate,
@@ -99,6 +100,7 @@ __all__ = [
     "pass_at_k_by_task",
     "places",
     "rank",
+    "rate_over_tasks",
     "report_power",
     "round_robin_calls",
     "tier",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .calibration import Rate
-from .cluster import mean_ci_by_task
+from .effective import rate_over_tasks
 from .errors import EmptyGroup, NonFiniteScore, UnknownCandidate
 from .intervals import Z95, wilson
 from .shrinkage import beta_binomial, normal_normal
@@ -92,8 +92,8 @@ def false_winner_rate(
 ) -> FalseWinners:
     """`verified[t]`: for each winner of task t (one or more groups) whether it passed again, None if that could not be told.
 
-    `candidates[t]`: how many each was chosen from. With one winner a task the interval is Wilson's, otherwise a t interval
-    over tasks. Raises `EmptyGroup` without any winner, `UnknownCandidate` when the two do not match.
+    `candidates[t]`: how many each was chosen from. With one winner a task the interval is Wilson's, otherwise
+    `rate_over_tasks`'s. Raises `EmptyGroup` without any winner, `UnknownCandidate` when the two do not match.
     """
     if [len(task) for task in verified] != [len(task) for task in candidates]:
         raise UnknownCandidate(
@@ -104,16 +104,12 @@ def false_winner_rate(
         raise EmptyGroup("nobody was chosen, so there are no false winners")
     if min(sizes) < 1:
         raise NonFiniteScore("a winner was chosen from at least one candidate")
-    failed = [[float(passed is False) for passed in task if passed is not None] for task in verified]
-    told = [task for task in failed if task]
-    flat = [each for task in told for each in task]
-    if len(flat) == len(told):
-        rate = Rate.of(int(sum(flat)), len(flat))
-    else:
-        rate = Rate(*mean_ci_by_task(told), len(flat))
-    return FalseWinners(
-        rate, int(sum(flat)), len(sizes) - len(flat), len(told), math.fsum(sizes) / len(sizes)
-    )
+    failed = [[passed is False for passed in task if passed is not None] for task in verified]
+    told = [sum(task) / len(task) for task in failed if task]
+    n = sum(map(len, failed))
+    over_tasks = rate_over_tasks(told) if n > len(told) else Rate.of(round(sum(told)), n)
+    rate = Rate(over_tasks.value, over_tasks.low, over_tasks.high, n)
+    return FalseWinners(rate, sum(map(sum, failed)), len(sizes) - n, len(told), math.fsum(sizes) / len(sizes))
 
 
 def _check_group(n: int, errors: int, chosen: int) -> None:
