@@ -27,14 +27,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import EmptyGroup, NonFiniteScore, NotConverged
+from .errors import EmptyGroup, NonFiniteScore
+from .newton import minimise
 from .records import Comparison
 from .wins import components, win_matrix
 
 Array = NDArray[np.float64]
 
-_GRADIENT_TOLERANCE = 1e-10  # relative to 1 + the largest number of comparisons of one candidate
-_MAX_STEPS = 100
 _MAX_LIST = 5000  # choix walks its lists in Python: above this many entries its dense routine gives the start
 
 
@@ -77,16 +76,23 @@ def fit(
         raise NonFiniteScore(f"prior_sd must be a finite number above 0, not {prior_sd}")
     used = invalid = 0
     if isinstance(comparisons, np.ndarray):
-        wins = _checked(n, comparisons)
+        wins = checked(n, comparisons)
         used = int(np.count_nonzero(np.triu(wins + wins.T)))
     else:
         collected = win_matrix(n, comparisons)
         wins, used, invalid = collected.matrix, collected.used, collected.invalid
     precision = 1.0 / prior_sd**2
     begin = _start(wins, precision) if start is None else np.asarray(start, dtype=np.float64)
-    theta = _newton(wins, precision, begin)
+    theta = minimise(
+        begin,
+        lambda theta: _objective(wins, precision, theta),
+        lambda theta: _gradient(wins, precision, theta),
+        lambda theta: _hessian(wins, precision, theta),
+        scale=1.0 + float((wins + wins.T).sum(axis=1).max()),
+        what=f"Bradley-Terry fit of {n} candidates",
+    )
     label = components(wins)
-    centre = _centring(label)
+    centre = centring(label)
     cov = centre @ np.linalg.inv(_hessian(wins, precision, theta)) @ centre.T
     return Fit(centre @ theta, cov, np.sqrt(np.clip(np.diag(cov), 0.0, None)), label, True, used, invalid)
 
@@ -117,65 +123,40 @@ def _whole_wins(wins: Array) -> tuple[int, NDArray[np.int64]]:
     return repeat, counts.astype(np.int64)
 
 
-def _newton(wins: Array, precision: float, theta: Array) -> Array:
-    """Damped Newton on the exact objective, which is strictly convex: it converges from any start."""
-    games = wins + wins.T
-    tolerance = _GRADIENT_TOLERANCE * (1.0 + float(games.sum(axis=1).max()))
-    value = _objective(wins, precision, theta)
-    for _ in range(_MAX_STEPS):
-        gradient = _gradient(wins, precision, theta)
-        if float(np.abs(gradient).max()) <= tolerance:
-            # One last full step: quadratic convergence makes equal candidates equal to rounding.
-            last: Array = theta - np.linalg.solve(_hessian(wins, precision, theta), gradient)
-            return last
-        step = np.linalg.solve(_hessian(wins, precision, theta), gradient)
-        length = 1.0
-        while True:
-            tried = theta - length * step
-            tried_value = _objective(wins, precision, tried)
-            if tried_value <= value + 1e-12 * abs(value) or length < 1e-6:
-                break
-            length /= 2.0
-        theta, value = tried, tried_value
-    raise NotConverged(
-        f"Bradley-Terry fit of {len(wins)} candidates: gradient {float(np.abs(gradient).max()):.2g} after "
-        f"{_MAX_STEPS} steps (wanted {tolerance:.2g}); weights of very different size or a very wide prior "
-        "do this: bring the weights near 1 and prior_sd below 100"
-    )
-
-
 def _objective(wins: Array, precision: float, theta: Array) -> float:
     gap = theta[:, None] - theta[None, :]
     return float((wins * np.logaddexp(0.0, -gap)).sum() + precision / 2.0 * (theta @ theta))
 
 
 def _gradient(wins: Array, precision: float, theta: Array) -> Array:
-    lost = wins * _sigmoid(theta[None, :] - theta[:, None])
+    lost = wins * sigmoid(theta[None, :] - theta[:, None])
     gradient: Array = lost.sum(axis=0) - lost.sum(axis=1) + precision * theta
     return gradient
 
 
 def _hessian(wins: Array, precision: float, theta: Array) -> Array:
-    p = _sigmoid(theta[:, None] - theta[None, :])
+    p = sigmoid(theta[:, None] - theta[None, :])
     curvature = (wins + wins.T) * p * (1.0 - p)
     hessian: Array = np.diag(curvature.sum(axis=1) + precision) - curvature
     return hessian
 
 
-def _sigmoid(x: Array) -> Array:
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x))."""
     from scipy.special import expit
 
     return np.asarray(expit(x), dtype=np.float64)
 
 
-def _centring(label: tuple[int, ...]) -> Array:
+def centring(label: tuple[int, ...]) -> Array:
     """The projection that subtracts the mean of each component: the data say nothing about those means."""
     same = np.equal.outer(label, label).astype(np.float64)
     projection: Array = np.eye(len(label)) - same / same.sum(axis=1, keepdims=True)
     return projection
 
 
-def _checked(n: int, wins: Array) -> Array:
+def checked(n: int, wins: Array) -> Array:
+    """The win matrix of n candidates as floats, or `NonFiniteScore`."""
     wins = np.asarray(wins, dtype=np.float64)
     if wins.shape != (n, n):
         raise NonFiniteScore(f"the win matrix of {n} candidates has shape ({n}, {n}), not {wins.shape}")

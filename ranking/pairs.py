@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Protocol
@@ -79,7 +79,7 @@ class Halving:
 
         Raises `EmptyGroup`, and `BudgetTooSmall` below what one question for every loser takes.
         """
-        _check(n, calls, least=n - 1)
+        check_calls(n, calls, least=n - 1)
         self._n = n
         self._left = (halving_calls(n) if calls is None else calls) // CALLS
         self._rng = np.random.default_rng(seed)
@@ -129,7 +129,7 @@ class Halving:
             groups.setdefault(label, []).append(i)
         others = [group for group in groups.values() if self.field[0] not in group]
         strongest = [max(group, key=lambda i: self._theta[i]) for group in others]
-        return [_ask((self.field[0], i), self._asked) for i in strongest[: self._left]]
+        return [ask((self.field[0], i), self._asked) for i in strongest[: self._left]]
 
     def _round(self, wanted: int) -> list[Question]:
         round_: list[Question] = []
@@ -139,7 +139,7 @@ class Halving:
             if not wave:
                 break
             for pair in wave[: wanted - len(round_)]:
-                round_.append(_ask(pair, self._asked))
+                round_.append(ask(pair, self._asked))
         return round_
 
     def _against_those_out(self) -> list[tuple[int, int]]:
@@ -157,7 +157,7 @@ class Swiss:
 
     def __init__(self, n: int, calls: int | None = None, *, seed: int = 0) -> None:
         """`calls` default to n log2 n, two a question. Raises `EmptyGroup`, `BudgetTooSmall`."""
-        _check(n, calls, least=n - 1)
+        check_calls(n, calls, least=n - 1)
         self._n = n
         self._left = (math.ceil(n * math.log2(max(n, 2))) if calls is None else calls) // CALLS
         self._rng = np.random.default_rng(seed)
@@ -175,7 +175,7 @@ class Swiss:
         if not pairs:
             self.stop = "every pair asked"
         self._left -= len(pairs)
-        return [_ask(pair, self._asked) for pair in pairs]
+        return [ask(pair, self._asked) for pair in pairs]
 
 
 class RoundRobin:
@@ -183,7 +183,7 @@ class RoundRobin:
 
     def __init__(self, n: int, calls: int | None = None, *, seed: int = 0) -> None:
         """Raises `EmptyGroup`, and `BudgetTooSmall` when `calls` do not pay for all pairs."""
-        _check(n, calls, least=n * (n - 1) // 2)
+        check_calls(n, calls, least=n * (n - 1) // 2)
         self._questions = [Question(i, j) for i, j in combinations(range(n), 2)]
         np.random.default_rng(seed).shuffle(self._questions)
         self.stop = "" if self._questions else "one left"
@@ -194,13 +194,6 @@ class RoundRobin:
         if not found:
             self.stop = self.stop or "every pair asked"
         return found
-
-
-SCHEDULES: dict[str, Callable[..., Schedule]] = {
-    "halving": Halving,
-    "swiss": Swiss,
-    "round_robin": RoundRobin,
-}
 
 
 def swiss_pairs(
@@ -224,7 +217,8 @@ def swiss_pairs(
     return pairs
 
 
-def _ask(pair: tuple[int, int], asked: Counter[tuple[int, int]]) -> Question:
+def ask(pair: tuple[int, int], asked: Counter[tuple[int, int]]) -> Question:
+    """The question about a pair, counted."""
     question = Question(*pair)
     question = Question(*pair, sample=asked[question.pair])
     asked[question.pair] += 1
@@ -235,7 +229,8 @@ def _half(size: int) -> int:
     return math.ceil(size / 2) if size > 2 else 1
 
 
-def _check(n: int, calls: int | None, least: int) -> None:
+def check_calls(n: int, calls: int | None, least: int) -> None:
+    """Raise `EmptyGroup`, or `BudgetTooSmall` when `calls` do not pay for so many questions."""
     if n < 1:
         raise EmptyGroup("a group of 0 candidates has no pairs")
     if calls is not None and calls < CALLS * least:

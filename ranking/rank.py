@@ -9,6 +9,7 @@ from itertools import combinations
 
 from .bradley_terry import fit
 from .errors import EmptyGroup, NonFiniteScore, UnknownCandidate
+from .places import places
 from .power import report_power
 from .records import Candidate, Comparison, RankedCandidate, Ranking
 from .tiers import PASSING, tiers
@@ -23,6 +24,7 @@ def rank(
     *,
     prior_sd: float = 1.0,
     heldout: Sequence[bool | None] | None = None,
+    seed: int = 0,
 ) -> Ranking:
     """Rank one group; None is a candidate without an outcome, which is listed as missing and not ranked.
 
@@ -35,7 +37,8 @@ def rank(
     one, or when the top is tied or not connected by comparisons, there is none.
 
     `heldout`: for each candidate an outcome that had no part in the ranking; it makes `power.mcnemar_p`
-    evidence. Raises `EmptyGroup`, `UnknownCandidate`, `NonFiniteScore`, `NotConverged`.
+    evidence. `seed`: of the draws behind `p_best` and the rank intervals. Raises `EmptyGroup`,
+    `UnknownCandidate`, `NonFiniteScore`, `NotConverged`.
     """
     if not candidates:
         raise EmptyGroup("a group of 0 candidates has no ranking; missing candidates are given as None")
@@ -48,7 +51,7 @@ def rank(
     tally = _Tally()
     lines: list[RankedCandidate] = []
     for level, members in tiers(candidates).items():
-        lines += _rank_tier(level, members, given, prior_sd, better=len(lines), tally=tally)
+        lines += _rank_tier(level, members, given, prior_sd, better=len(lines), tally=tally, seed=seed)
     lines.sort(key=lambda line: (line.tier, line.rank, line.index))
     winner, reason = _winner([line for line in lines if line.tier == PASSING], ranked=len(lines))
     in_order = [_passed(candidates[line.index]) for line in lines]
@@ -96,6 +99,7 @@ def _rank_tier(
     *,
     better: int,
     tally: _Tally,
+    seed: int,
 ) -> list[RankedCandidate]:
     place = {index: position for position, index in enumerate(members)}
     inside = [
@@ -107,6 +111,7 @@ def _rank_tier(
     tally.used += fitted.used
     tally.components = max(tally.components, max(fitted.components) + 1)
     tally.converged = tally.converged and fitted.converged
+    where = places(fitted, seed=seed)
     lines = []
     for position, index in enumerate(members):
         own = [k for k, label in enumerate(fitted.components) if label == fitted.components[position]]
@@ -120,6 +125,9 @@ def _rank_tier(
                 theta=float(fitted.theta[position]) if compared else None,
                 se=float(fitted.se[position]) if compared else None,
                 component=fitted.components[position],
+                p_best=where.p_best[position],
+                rank_low=better + where.low[position] if compared else None,
+                rank_high=better + where.high[position] if compared else None,
             )
         )
     return lines

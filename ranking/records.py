@@ -36,6 +36,9 @@ class RankedCandidate:
     theta: float | None  #: Bradley-Terry strength inside its tier (logits, centred); None: nothing to compare
     se: float | None
     component: int  #: connected component of the comparison graph inside the tier
+    p_best: float | None = None  #: probability of being the strongest of its tier; None: nothing tells
+    rank_low: int | None = None  #: 95 % interval of the rank; None: nothing was compared
+    rank_high: int | None = None
 
 
 @dataclass(frozen=True)

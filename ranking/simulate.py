@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .pairs import Question
+from .mann_whitney import Stratum
+from .pairs import Halving, Question
 from .records import Comparison
+
+Array = NDArray[np.float64]
 
 
 @functools.cache
@@ -63,3 +68,65 @@ class JudgedWorld:
     def close_to_best(self, index: int, within: float = 0.5) -> bool:
         """Whether a candidate is the best, or weaker by no more than so many standard deviations."""
         return bool(self.strengths[index] >= self.strengths.max() - within)
+
+
+def coins(n: int, rng: np.random.Generator, rate: float = 0.5) -> list[bool]:
+    """n outcomes of equal candidates."""
+    return [bool(outcome) for outcome in rng.random(n) < rate]
+
+
+def scored_tasks(tasks: int, n: int, rng: np.random.Generator, signal: float = 0.0) -> list[Stratum]:
+    """Outcomes are coins; scores are N(signal, 1) for passing and N(0, 1) for failing candidates."""
+    found = []
+    for _ in range(tasks):
+        passed = coins(n, rng)
+        found.append(Stratum((rng.normal(size=n) + signal * np.array(passed)).tolist(), passed))
+    return found
+
+
+def verified_tasks(tasks: int, n: int, rng: np.random.Generator) -> list[Stratum]:
+    """One run of a verifier on equal candidates."""
+    return [Stratum.of_passes(coins(n, rng)) for _ in range(tasks)]
+
+
+def asked_once(
+    i: int, j: int, strengths: Array, rng: np.random.Generator, bias: float = 0.0, source: str = "judge"
+) -> Comparison:
+    """One call of a judge that follows Bradley-Terry, in a random order; `bias` in logits for the first."""
+    first, second = (i, j) if rng.random() < 0.5 else (j, i)
+    wins = rng.random() < 1.0 / (1.0 + math.exp(-(strengths[first] - strengths[second] + bias)))
+    return Comparison(first, second, "first" if wins else "second", source)
+
+
+def round_robin(strengths: Array, rng: np.random.Generator, bias: float = 0.0) -> list[Comparison]:
+    """Every pair once."""
+    return [
+        asked_once(i, j, strengths, rng, bias) for i, j in itertools.combinations(range(len(strengths)), 2)
+    ]
+
+
+def ring_with_chords(strengths: Array, rng: np.random.Generator) -> list[Comparison]:
+    """Everybody meets the next and the third: four opponents each, from n = 7 on."""
+    n = len(strengths)
+    pairs = {(min(i, (i + step) % n), max(i, (i + step) % n)) for i in range(n) for step in (1, 3)}
+    return [asked_once(i, j, strengths, rng) for i, j in sorted(pairs)]
+
+
+def successive_halving(strengths: Array, rng: np.random.Generator) -> list[Comparison]:
+    """Pairs chosen by the answers, one call a question; a second call about a pair is independent of the first."""
+    schedule = Halving(len(strengths), seed=int(rng.integers(1 << 30)))
+    answers: list[Comparison] = []
+    while questions := schedule.next(answers):
+        answers += [
+            asked_once(q.first, q.second, strengths, rng, source=f"judge {q.sample}") for q in questions
+        ]
+    return answers
+
+
+#: Strengths of n candidates by name: the prior of a fit, and truths that are none of its draws.
+TRUTHS: dict[str, Callable[[int, np.random.Generator], Array]] = {
+    "prior": lambda n, rng: rng.normal(size=n),
+    "equal": lambda n, rng: np.zeros(n),
+    "even from -1.5 to 1.5": lambda n, rng: np.linspace(-1.5, 1.5, n),
+    "one stronger by 3": lambda n, rng: np.where(np.arange(n) == 0, 3.0, 0.0),
+}

@@ -58,6 +58,42 @@ def win_matrix(n: int, comparisons: Iterable[Comparison]) -> Wins:
     return Wins(matrix, used, invalid)
 
 
+@dataclass(frozen=True)
+class OrderedWins:
+    """Wins by who was shown first: `first[i, j]` and `second[i, j]` are how often i was shown before j, and i
+    won, respectively j. Shape (n, n), zero diagonals."""
+
+    first: NDArray[np.float64]
+    second: NDArray[np.float64]
+    used: int
+    invalid: int
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """`matrix[i, j]`: how often i beat j, whoever was shown first."""
+        total: NDArray[np.float64] = self.first + self.second.T
+        return total
+
+
+def ordered_wins(n: int, comparisons: Iterable[Comparison]) -> OrderedWins:
+    """Collect comparisons with the order in which the two were shown; see `win_matrix`.
+
+    Here the comparisons of one pair *in one order* by one source are averaged into one: the two orders are two
+    answers, because what one order favours the other does not. Raises as `win_matrix` does.
+    """
+    shown: dict[tuple[int, int], list[Comparison]] = defaultdict(list)
+    given = list(comparisons)
+    for comparison in given:
+        check(n, comparison)
+        shown[comparison.first, comparison.second].append(comparison)
+    first, second = np.zeros((n, n)), np.zeros((n, n))
+    for (i, j), answers in shown.items():
+        one_order = win_matrix(n, answers).matrix
+        first[i, j], second[i, j] = one_order[i, j], one_order[j, i]
+    invalid = sum(comparison.outcome == "invalid" for comparison in given)
+    return OrderedWins(first, second, len(given) - invalid, invalid)
+
+
 def components(matrix: NDArray[np.float64]) -> tuple[int, ...]:
     """Connected component of each candidate, numbered from 0 by smallest member. Direction does not matter."""
     linked = (matrix + matrix.T) > 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from ranking import Candidate, Comparison, objective_comparisons, rank
+from ranking import Candidate, Comparison, DuplicateCandidate, objective_comparisons, rank
 
 from .records import BranchRecord, JudgeSaid, RankingRecord
 
@@ -17,7 +17,8 @@ def rank_rollout(records: Sequence[BranchRecord], judge: JudgeSaid | None = None
 
     Inside a tier more hidden tests passed is better, then fewer steps, then lower cost. `judge` is what a judge said
     (`judging.judge_rollout`): where it may decide, its comparisons take the place of the signals in the tiers that
-    it judged. Missing branches are listed and not ranked. Raises `ValueError` for an empty or mixed group.
+    it judged. Missing branches are listed and not ranked. Raises `ValueError` for an empty or mixed group,
+    `DuplicateCandidate` for a branch that is in it twice.
     """
     if not records:
         raise ValueError("no branches to rank")
@@ -25,6 +26,8 @@ def rank_rollout(records: Sequence[BranchRecord], judge: JudgeSaid | None = None
         raise ValueError("branches of different rollouts cannot be ranked together")
     records = sorted(records, key=lambda r: r.lineage.index)
     names = [record.lineage.branch_id for record in records]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise DuplicateCandidate(f"branch {repeated[0]} is in its group {names.count(repeated[0])} times")
     candidates = [candidate(record) for record in records]
     ranking = rank(candidates, _comparisons(candidates, names, judge))
     first = records[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from ranking import (
     RoundRobin,
     Schedule,
     Swiss,
+    TopTwo,
     fit,
     halving_calls,
     round_robin_calls,
@@ -51,7 +53,7 @@ def test_every_schedule_ends_says_why_and_asks_no_pair_too_often(n: int, name: s
     assert schedule.next([]) == []
     times = Counter(question.pair for question in asked)
     assert all(0 <= i < j < n for i, j in times)
-    assert max(times.values(), default=0) <= (2 if name == "halving" else 1)
+    assert max(times.values(), default=0) <= (2 if name in ("halving", "top_two") else 1)
     for pair, count in times.items():
         assert sorted(q.sample for q in asked if q.pair == pair) == list(range(count))
 
@@ -60,18 +62,19 @@ def test_every_schedule_ends_says_why_and_asks_no_pair_too_often(n: int, name: s
 @given(n=st.integers(2, 20), extra=st.integers(0, 60), seed=st.integers(0, 99))
 def test_no_more_calls_are_asked_for_than_were_given(n: int, extra: int, seed: int) -> None:
     calls = 2 * (n - 1) + extra
-    for make in (Halving, Swiss):
+    for make in (Halving, Swiss, TopTwo):
         rng = np.random.default_rng(seed)
         asked, _ = play(make(n, calls, seed=seed), JudgedWorld.draw(n, 0.75, rng), rng)
         assert 2 * len(asked) <= calls
 
 
 def test_equal_seeds_ask_the_same_questions() -> None:
-    def once() -> list[Question]:
+    def once(make: Callable[..., Schedule]) -> list[Question]:
         rng = np.random.default_rng(5)
-        return play(Halving(9, seed=3), JudgedWorld.draw(9, 0.75, rng), rng)[0]
+        return play(make(9, seed=3), JudgedWorld.draw(9, 0.75, rng), rng)[0]
 
-    assert once() == once()
+    for make in (Halving, TopTwo):
+        assert once(make) == once(make)
 
 
 def test_halving_finds_nearly_the_best_at_a_fraction_of_a_round_robin() -> None:
@@ -96,7 +99,7 @@ def test_the_winner_of_halving_is_linked_to_everybody() -> None:
 
 
 def test_a_judge_that_never_answers_ends_the_schedule_too() -> None:
-    for make in (Halving, Swiss, RoundRobin):
+    for make in (Halving, Swiss, RoundRobin, TopTwo):
         schedule = make(8)
         rounds = 0
         while schedule.next([]):
@@ -114,7 +117,7 @@ def test_swiss_orders_the_whole_field() -> None:
 
 
 def test_impossible_groups_and_budgets_are_refused_with_the_least_that_works() -> None:
-    for make in (Halving, Swiss, RoundRobin):
+    for make in (Halving, Swiss, RoundRobin, TopTwo):
         with pytest.raises(EmptyGroup):
             make(0)
         with pytest.raises(BudgetTooSmall, match="at least"):
