@@ -208,16 +208,8 @@ class Episode:
 
     async def submission(self) -> Submission:
         """What a verifier is given."""
-        return Submission(
-            instruction=self.task.instruction,
-            snapshot=await self.final_snapshot(),
-            tests=self.task.tests,
-            messages=tuple(message.openai() for message in self.trajectory.messages),
-            answer=self.trajectory.answer or "",
-            diff=await self.diff(),
-            base=self.base,
-            extras=self.task.metadata.get("rollout_fork", {}),
-        )
+        state = await self.final_snapshot()
+        return submission_of(self.task, self.base, state, self.trajectory, await self.diff())
 
     async def verify(self, verifier: Verifier) -> Verdict:
         """Have the present state verified, in fresh forks of it."""
@@ -324,3 +316,19 @@ async def _read_originals(pool: KernelPool, task: Task, base: Snapshot, start: S
     if start.digest != base.digest and known_originals(workdir, base.digest) is None:
         async with pool.lease(base) as kernel:
             await originals(kernel, workdir, base.digest)
+
+
+def submission_of(
+    task: Task, base: Snapshot, state: Snapshot, trajectory: Trajectory, diff: str
+) -> Submission:
+    """What a verifier is given of a task's work that ended in `state`."""
+    return Submission(
+        instruction=task.instruction,
+        snapshot=state,
+        tests=task.tests,
+        messages=tuple(message.openai() for message in trajectory.messages),
+        answer=trajectory.answer or "",
+        diff=diff,
+        base=base,
+        extras=task.metadata.get("rollout_fork", {}),
+    )

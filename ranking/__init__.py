@@ -8,7 +8,6 @@ from .cluster import bootstrap_t_interval, difference_ci_by_task, mean_ci_by_tas
 from .clustered import obuchowski, sign_flip
 from .compare import PairedComparison, TaskDifference, compare
 from .credit import Advantages, advantages
-from .effective import rate_over_tasks
 from .errors import (
     BudgetTooSmall,
     DuplicateCandidate,
@@ -120,7 +119,6 @@ __all__ = [
     "pass_at_k_by_task",
     "places",
     "rank",
-    "rate_over_tasks",
     "report_power",
     "round_robin_calls",
     "sign_flip",

@@ -26,6 +26,11 @@ class Rate:
         found = wilson(hits, n)
         return cls(None, None, None, 0) if found is None else cls(hits / n, *found, n)
 
+    @classmethod
+    def over_tasks(cls, groups: Sequence[Sequence[float]]) -> Rate:
+        """Mean over tasks of values in [0, 1], with the interval of `mean_ci_by_task`; `n` counts the values."""
+        return cls(*mean_ci_by_task(groups), sum(map(len, groups)))
+
 
 def auc_by_task(groups: Sequence[Sequence[float]]) -> Rate:
     """P(the better of a pair is preferred), ties one half: the area under the ROC curve of the judge's order.
@@ -33,8 +38,7 @@ def auc_by_task(groups: Sequence[Sequence[float]]) -> Rate:
     `groups`: for each task the outcomes of its pairs, 1 right, 0 wrong, 0.5 a tie. The task is the unit of the
     interval. Bamber, J. Math. Psych. 12 (1975) 387, for the identity.
     """
-    mean, low, high = mean_ci_by_task(groups)
-    return Rate(mean, low, high, sum(map(len, groups)))
+    return Rate.over_tasks(groups)
 
 
 def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float | None:

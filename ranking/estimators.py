@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from .calibration import Rate
-from .effective import rate_over_tasks
 from .errors import EmptyGroup, NonFiniteScore, UnknownCandidate
 
 
@@ -41,13 +40,13 @@ class PassAtK:
 def pass_at_k_by_task(counts: Sequence[tuple[int, int]], k: int) -> PassAtK:
     """pass@k of each task from its (attempts, passes), and the mean over tasks with its interval.
 
-    Attempts of one task are no independent samples of the benchmark: the interval is over tasks (`rate_over_tasks`). Attempts without an
+    Attempts of one task are no independent samples of the benchmark: the interval is over tasks (`mean_ci_by_task`). Attempts without an
     outcome are in neither number. Raises `EmptyGroup` without any task, `NonFiniteScore`.
     """
     if not counts:
         raise EmptyGroup("no tasks, so no pass@k")
     found = [pass_at_k(n, c, k) for n, c in counts if n >= k]
-    return PassAtK(k, rate_over_tasks(found), len(counts) - len(found))
+    return PassAtK(k, Rate.over_tasks([[each] for each in found]), len(counts) - len(found))
 
 
 def best_of_k(scores: Sequence[float], values: Sequence[float], k: int) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .effective import rate_over_tasks
+from .calibration import Rate
 from .errors import EmptyGroup, LeakError, UnknownCandidate
 from .intervals import Z95
 from .mann_whitney import MannWhitney, Stratum, mann_whitney
@@ -47,7 +47,7 @@ def judge_validity(
 
     `blind`: nothing in the judge's prompts told how a candidate fared in the verifier. `basis="heldout"` asks for
     evidence, and raises `LeakError` when the judge was not blind; `basis="circular"` describes (the AUC) and gives no
-    p. The interval of the AUC is over tasks (`rate_over_tasks`), and for a single task Newcombe's method 5 (Stat. Med. 25
+    p. The interval of the AUC is over tasks (`mean_ci_by_task`), and for a single task Newcombe's method 5 (Stat. Med. 25
     (2006) 559). Also raises `EmptyGroup`, `UnknownCandidate`, `NonFiniteScore`.
     """
     if not tasks:
@@ -116,7 +116,7 @@ def cross_fit(first: Sequence[Stratum], second: Sequence[Stratum]) -> CrossFit:
 
 def _auc(test: MannWhitney, tasks: Sequence[Stratum]) -> tuple[float | None, float | None, float | None]:
     if test.strata != 1:
-        rate = rate_over_tasks(test.aucs)
+        rate = Rate.over_tasks([[auc] for auc in test.aucs])
         return rate.value, rate.low, rate.high
     (sizes,) = ((len(p), len(f)) for p, f in (task.known() for task in tasks) if p and f)
     return test.aucs[0], *_newcombe(test.aucs[0], *sizes)

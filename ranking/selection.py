@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .calibration import Rate
-from .effective import rate_over_tasks
 from .errors import EmptyGroup, NonFiniteScore, UnknownCandidate
 from .intervals import Z95, wilson
 from .shrinkage import beta_binomial, normal_normal
@@ -93,7 +92,7 @@ def false_winner_rate(
     """`verified[t]`: for each winner of task t (one or more groups) whether it passed again, None if that could not be told.
 
     `candidates[t]`: how many each was chosen from. With one winner a task the interval is Wilson's, otherwise
-    `rate_over_tasks`'s. Raises `EmptyGroup` without any winner, `UnknownCandidate` when the two do not match.
+    `mean_ci_by_task`'s. Raises `EmptyGroup` without any winner, `UnknownCandidate` when the two do not match.
     """
     if [len(task) for task in verified] != [len(task) for task in candidates]:
         raise UnknownCandidate(
@@ -105,10 +104,9 @@ def false_winner_rate(
     if min(sizes) < 1:
         raise NonFiniteScore("a winner was chosen from at least one candidate")
     failed = [[passed is False for passed in task if passed is not None] for task in verified]
-    told = [sum(task) / len(task) for task in failed if task]
-    n = sum(map(len, failed))
-    over_tasks = rate_over_tasks(told) if n > len(told) else Rate.of(round(sum(told)), n)
-    rate = Rate(over_tasks.value, over_tasks.low, over_tasks.high, n)
+    told = [[float(each) for each in task] for task in failed if task]
+    n = sum(map(len, told))
+    rate = Rate.over_tasks(told) if n > len(told) else Rate.of(sum(map(sum, failed)), n)
     return FalseWinners(rate, sum(map(sum, failed)), len(sizes) - n, len(told), math.fsum(sizes) / len(sizes))
 
 

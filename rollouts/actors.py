@@ -154,11 +154,14 @@ class VerifierActor:
 
     def __init__(self, config: RunConfig, bound: str, judge: str) -> None:
         self._pool = KernelPool(build_backend(config), max_concurrent(config), bound=RayBound(bound))
-        self._verifier = build_verifier(config, RayJudge(judge) if config.judge else None)
+        asked = RayJudge(judge) if config.judge else None
+        self._verifier = build_verifier(config, asked)
+        self._heldout = build_verifier(config, asked, heldout=True)
 
-    async def verify(self, submission: Submission) -> Verdict:
+    async def verify(self, submission: Submission, heldout: bool = False) -> Verdict:
         """See `verifiers.Verifier`."""
-        return await self._verifier.verify(submission, self._pool)
+        verifier = self._heldout if heldout else self._verifier
+        return await verifier.verify(submission, self._pool)
 
     async def close(self) -> None:
         """End its kernels."""
@@ -174,7 +177,13 @@ class BranchActor:
             verdict: Verdict = await _answer(ray.get_actor(verifier).verify.remote(submission))
             return verdict
 
-        self._worker = Worker(config, run_id, Path(run_dir), verify=verify, bound=RayBound(bound))
+        async def confirm(submission: Submission) -> Verdict:
+            verdict: Verdict = await _answer(ray.get_actor(verifier).verify.remote(submission, True))
+            return verdict
+
+        self._worker = Worker(
+            config, run_id, Path(run_dir), verify=verify, confirm=confirm, bound=RayBound(bound)
+        )
 
     async def prepare(self, task_id: str) -> str:
         """See `executor.Executor`."""
@@ -183,6 +192,10 @@ class BranchActor:
     async def run(self, job: BranchJob) -> BranchRecord:
         """See `executor.Executor`."""
         return await self._worker.run(job)
+
+    async def confirm(self, record: BranchRecord) -> list[Verdict]:
+        """See `executor.Executor`."""
+        return await self._worker.confirm(record)
 
     async def close(self) -> None:
         """Free what it holds."""
@@ -243,9 +256,21 @@ class RayExecutor:
         """See `executor.Executor`. The first actor builds it; others of its node find it built."""
         return str(await _answer(self._actors[0].prepare.remote(task_id)))
 
+    async def confirm(self, record: BranchRecord) -> list[Verdict]:
+        """See `executor.Executor`. A process that dies meanwhile has told nothing."""
+        try:
+            found: list[Verdict] = await _answer(self._actors[self._idlest()].confirm.remote(record))
+            return found
+        except RayActorError as error:
+            reason = f"the process that verified it died: {_first_line(error)}"
+            return [Verdict(verifier="confirm", outcome="unknown", infra=True, reason=reason)]
+
+    def _idlest(self) -> int:
+        return min(range(len(self._actors)), key=self._load.__getitem__)
+
     async def run(self, job: BranchJob) -> BranchRecord:
         """On the actor that has least to do."""
-        index = min(range(len(self._actors)), key=self._load.__getitem__)
+        index = self._idlest()
         self._load[index] += 1
         try:
             record: BranchRecord = await _answer(self._actors[index].run.remote(job))

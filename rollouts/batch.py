@@ -15,6 +15,7 @@ from envs import Task, lint
 from kernel_pool import BackendUnavailable, KernelError
 
 from .config import RunConfig
+from .confirmation import confirmed
 from .errors import RolloutError
 from .executor import BranchJob, Executor, InlineExecutor, build_backend
 from .fork import Examples, missing_record, tree_node
@@ -24,6 +25,7 @@ from .memory import MemoryStore, format_examples, open_memory
 from .plan import BranchSpec, TreeNode
 from .preflight import check, plan_of, select_tasks
 from .records import BranchRecord, RankingRecord
+from .stopping import Stopping, rule_of
 from .store import BranchWriter, RunStore
 
 #: Endings after which a branch is tried again: the machinery failed, not the work.
@@ -174,6 +176,8 @@ class _Batch:
         self._progress, self._result = progress, result
         self._plan = plan_of(config)
         self._gate = Gate()
+        self._rule = rule_of(config)
+        self._stops: dict[str, Stopping] = {}  #: by rollout
         self._memory: MemoryStore | None = (
             open_memory_for(config, store.path) if config.memory.enabled else None
         )
@@ -182,6 +186,7 @@ class _Batch:
         """All rollouts that are not complete, task by task, with `slots` branches in flight."""
         trees = self._finished({task.id for task in tasks})
         todo = {task.id: list(self._plan.next(task.id, trees[task.id])) for task in tasks}
+        todo = {name: [] if self._enough(name) else specs for name, specs in todo.items()}
         left, done = sum(map(len, todo.values())), sum(map(len, trees.values()))
         self._result.resumed = done
         self._progress.start(left + done, done)
@@ -207,7 +212,16 @@ class _Batch:
         for record in self._store.branches():
             if record.lineage.rollout_id in trees:
                 trees[record.lineage.rollout_id].append(tree_node(record))
+                self._stop_after(record)
         return trees
+
+    def _stop_after(self, record: BranchRecord) -> None:
+        if self._rule is not None:
+            self._stops.setdefault(record.lineage.rollout_id, Stopping(self._rule)).add([record])
+
+    def _enough(self, rollout_id: str) -> bool:
+        """Whether the stopping rule wants no more branches of a rollout."""
+        return rollout_id in self._stops and self._stops[rollout_id].decision.stop
 
     async def _rollout(
         self, task: Task, specs: Sequence[BranchSpec], places: asyncio.Semaphore, writer: BranchWriter
@@ -250,6 +264,8 @@ class _Batch:
     ) -> None:
         """One branch with its retries; every attempt is kept, the last one is the record."""
         async with places:
+            if self._enough(task.id):
+                return
             for attempt in range(self._config.engine.retries + 1):
                 job = BranchJob(task.id, replace(spec, attempt=attempt), examples)
                 record = await self._executor.run(job)
@@ -257,6 +273,7 @@ class _Batch:
                 if record.result.ending not in RETRIED:
                     break
             writer.append(record)
+            self._stop_after(record)
             self._result.branches += 1
             self._progress.branch(record)
 
@@ -265,6 +282,9 @@ class _Batch:
         if not records:
             return
         ranking = await ranked(self._config, self._executor.judge, records)
+        ranking = await confirmed(self._config, self._executor, records, ranking)
+        if task.id in self._stops:
+            ranking = ranking.model_copy(update={"stopping": self._stops[task.id].record})
         self._store.append_ranking(ranking)
         if self._memory is not None:
             remember(self._memory, self._gate, records, ranking, self._config.memory.namespace)

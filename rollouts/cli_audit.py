@@ -250,3 +250,25 @@ def contamination(
         print_contamination(found, Console())
     if not found.clean:
         raise typer.Exit(1)
+
+
+@audit.command()
+def ranking(
+    run: Annotated[Path, typer.Argument(help="a finished run")],
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Whether the order of a run's branches means something: a blind judge against outcomes, cross-fits, false winners.
+
+    Ends with 1 when the judge was shown what a verifier said.
+    """
+    from .audits import audit_ranking, print_ranking
+    from .store import RunStore
+
+    with RunStore.open(run) as store:
+        found = audit_ranking(store)
+    if as_json:
+        print(json.dumps(found.as_dict()))
+    else:
+        print_ranking(found, Console())
+    if not found.blind:
+        raise typer.Exit(1)

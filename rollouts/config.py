@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from kernel_pool import Limits
 from kernel_pool.kernel import Network, Restores
@@ -117,12 +117,46 @@ class VerifierConfig(_Section):
     options: dict[str, Any] = Field(default_factory=dict)  #: passed to the verifier
 
 
+class ConfirmConfig(_Section):
+    """How the winner of a rollout is verified again. One that fails is no winner, and nobody takes its place."""
+
+    runs: int = Field(default=1, ge=1)
+    #: held-out verifiers, which have no part in the ranking; empty: those of the ranking, run again
+    parts: list[VerifierConfig] = Field(default_factory=list)
+
+
 class VerifyConfig(_Section):
     """How finished work is checked."""
 
     repeats: int = Field(default=1, ge=1)  #: runs of each verifier; all must pass
     #: the parts; empty: the hidden tests, and what a task declares (visual checks, constraints)
     parts: list[VerifierConfig] = Field(default_factory=list)
+    confirm: ConfirmConfig | None = Field(
+        default_factory=ConfirmConfig
+    )  #: null: winners are not verified again
+
+
+class StopConfig(_Section):
+    """When a rollout has enough branches. Looked at after every outcome; the rule stands in the ranking record."""
+
+    passes: int | None = Field(default=4, ge=1)  #: contrast: so many solved and ...
+    fails: int | None = Field(default=4, ge=1)  #: ... so many failed are enough; null: without this rule
+    low: float | None = Field(default=0.1, gt=0, lt=1)  #: futility: a pass rate shown to be below it, or ...
+    high: float | None = Field(
+        default=0.9, gt=0, lt=1
+    )  #: ... above it, teaches nothing; null: without this rule
+    alpha: float = Field(default=0.05, gt=0, lt=1)  #: of each side of the futility rule
+
+    @model_validator(mode="after")
+    def _whole_rules(self) -> StopConfig:
+        for rule, pair in (("contrast", ("passes", "fails")), ("futility", ("low", "high"))):
+            if (getattr(self, pair[0]) is None) != (getattr(self, pair[1]) is None):
+                raise ValueError(f"the rule {rule} needs both {pair[0]} and {pair[1]}, or null for both")
+        if self.passes is None and self.low is None:
+            raise ValueError("no rule is left; leave the section out to run all branches")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low {self.low:g} is above high {self.high:g}")
+        return self
 
 
 class JudgeBudgetConfig(_Section):
@@ -194,6 +228,7 @@ class RunConfig(_Section):
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
     observation: ObservationConfig = Field(default_factory=ObservationConfig)
     verify: VerifyConfig = Field(default_factory=VerifyConfig)
+    stop: StopConfig | None = None  #: end a task's rollout early; null: all `branches` are run
     judge: JudgeConfig | None = None  #: None: branches of one tier are ordered by their signals alone
     memory: MemoryConfig = Field(default_factory=MemoryConfig)
     engine: EngineConfig = Field(default_factory=EngineConfig)

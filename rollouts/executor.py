@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from envs import Task, load_tasks
+from envs.episode import submission_of
 from kernel_pool import Backend, Bound, KernelPool, Snapshot, UnsupportedFeature
 from kernel_pool.kernel import Images
 from kernel_pool.registry import backend as make_backend
@@ -17,7 +19,7 @@ from verifiers import verifier as make_verifier
 from verifiers.judge import Asked
 
 from .config import RunConfig, VerifierConfig
-from .errors import ConfigError
+from .errors import ConfigError, RunDirError
 from .fork import BranchRunner, BranchSettings, Examples, ForkPoint, Verify
 from .judging import JudgeService, may_decide
 from .plan import BranchSpec
@@ -66,6 +68,10 @@ class Executor(Protocol):
         """Carry out one branch."""
         ...
 
+    async def confirm(self, record: BranchRecord) -> list[Verdict]:
+        """Verify a finished branch again, as `verify.confirm` says. Raises `RunDirError` when its state was not kept."""
+        ...
+
     async def close(self) -> None:
         """Free everything. Idempotent."""
         ...
@@ -81,10 +87,11 @@ class Worker:
         run_dir: Path | None,
         *,
         verify: Verify | None = None,
+        confirm: Verify | None = None,
         bound: Bound | None = None,
         judge: Asked | None = None,
     ) -> None:
-        """`verify` replaces the configured verifiers, which `judge` may be one of."""
+        """`verify` and `confirm` replace the configured verifiers, which `judge` may be one of."""
         self.config = config
         backend = build_backend(config)
         found = load_tasks(config.tasks, images=backend.capabilities.images)
@@ -93,6 +100,8 @@ class Worker:
         self.policy = make_policy(config.policy.name, config.policy.options)
         if verify is None:
             verify = _verify_in(self.pool, build_verifier(config, judge))
+            confirm = _verify_in(self.pool, build_verifier(config, judge, heldout=True))
+        self._confirm = confirm or verify
         self._archive = SnapshotArchive(run_dir / "snapshots") if run_dir else None
         self._runner = BranchRunner(
             self.pool,
@@ -113,6 +122,17 @@ class Worker:
         base = await self.prepare(job.task_id)
         point = await self._fork_point(base, job.fork) if job.fork else None
         return await self._runner.run(task, base, job.spec, fork_point=point, examples=job.examples)
+
+    async def confirm(self, record: BranchRecord) -> list[Verdict]:
+        """See `Executor`."""
+        task, wanted = self.tasks[record.task.task_id], self.config.verify.confirm
+        state = record.result.final_state
+        if self._archive is None or wanted is None or state is None:
+            raise RunDirError("its last state was not kept, so it cannot be verified again")
+        base = await self.prepare(task.id)
+        snapshot = await self._archive.restore(self.pool.backend, base, state)
+        submission = submission_of(task, base, snapshot, record.trajectory, record.result.diff)
+        return list(await asyncio.gather(*(self._confirm(submission) for _ in range(wanted.runs))))
 
     async def _fork_point(self, base: Snapshot, fork: ForkRef) -> ForkPoint:
         if self._archive is None:
@@ -142,6 +162,10 @@ class InlineExecutor:
     async def run(self, job: BranchJob) -> BranchRecord:
         """See `Executor`."""
         return await self._worker.run(job)
+
+    async def confirm(self, record: BranchRecord) -> list[Verdict]:
+        """See `Executor`."""
+        return await self._worker.confirm(record)
 
     async def close(self) -> None:
         """See `Executor`."""
@@ -177,12 +201,17 @@ async def images(config: RunConfig) -> Images:
     return backend.capabilities.images
 
 
-def build_verifier(config: RunConfig, judge: Asked | None = None) -> Verifier:
-    """The configured verifiers as one; `judge` is who a part named "judge" asks. Raises `ConfigError`."""
+def build_verifier(config: RunConfig, judge: Asked | None = None, *, heldout: bool = False) -> Verifier:
+    """The configured verifiers as one; `judge` is who a part named "judge" asks. Raises `ConfigError`.
+
+    `heldout`: those that confirm a winner, where the config names any.
+    """
+    confirm = config.verify.confirm
+    own = confirm.parts if heldout and confirm is not None else []
     try:
-        return Pipeline([_part(part, config, judge) for part in config.verify.parts or _DECLARED])
+        return Pipeline([_part(part, config, judge) for part in own or config.verify.parts or _DECLARED])
     except VerifierError as error:
-        raise ConfigError(f"verify.parts: {error}") from error
+        raise ConfigError(f"verify.{'confirm.' if own else ''}parts: {error}") from error
 
 
 #: Without parts in the config: the cheap ones first. Each applies to the tasks that declare it.

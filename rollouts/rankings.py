@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
-from ranking import Candidate, Comparison, DuplicateCandidate, objective_comparisons, rank
+from ranking import (
+    Candidate,
+    Comparison,
+    DuplicateCandidate,
+    FalseWinners,
+    false_winner_rate,
+    objective_comparisons,
+    rank,
+)
 
 from .records import BranchRecord, JudgeSaid, RankingRecord
 
@@ -87,6 +95,15 @@ def candidate(record: BranchRecord) -> Candidate | None:
     result = record.result
     costs = (float(result.steps + record.trajectory.prefix_steps), *_known(result.cost_usd))
     return Candidate(passed=result.ending == "solved", score=result.reward, costs=costs)
+
+
+def false_winners(rankings: Iterable[RankingRecord]) -> FalseWinners | None:
+    """How many chosen branches failed when they were verified again; None: none was verified again."""
+    again = [ranking.confirmation for ranking in rankings if ranking.confirmation is not None]
+    if not any(found.runs for found in again):
+        return None
+    told = [False if found.failed else True if found.passes else None for found in again]
+    return false_winner_rate([[each] for each in told], [[max(1, found.chosen_from)] for found in again])
 
 
 def _known(value: float | None) -> tuple[float, ...]:

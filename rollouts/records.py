@@ -167,6 +167,30 @@ class JudgeSaid(BaseModel):
     tiers: list[JudgedTier]
 
 
+class Confirmation(BaseModel):
+    """The chosen branch, verified again after the choice."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    branch_id: str
+    heldout: bool = False  #: by checks that had no part in the ranking; else the same ones, run again
+    runs: int = 0
+    passes: int = 0
+    failed: int = 0  #: the rest could not tell
+    raw: float | None = None  #: its pass rate in the runs that chose it: too high on average
+    corrected: float | None = None
+    low: float | None = None  #: 95 %, of the corrected rate
+    high: float | None = None
+    basis: Literal["heldout", "model", "none"] = "none"  #: of the corrected rate; only "heldout" is evidence
+    chosen_from: int = 0  #: branches with an outcome
+    reason: str = ""  #: what was said where it did not pass, or why it could not be verified; untrusted text
+
+    @classmethod
+    def not_possible(cls, branch_id: str, reason: str) -> Confirmation:
+        """Its state is not there any more."""
+        return cls(branch_id=branch_id, reason=reason[:1000])
+
+
 class RankingRecord(BaseModel):
     """The ranking of one rollout. One line of `rankings.jsonl`; a later line for the same rollout wins."""
 
@@ -186,3 +210,7 @@ class RankingRecord(BaseModel):
     converged: bool
     components: int
     judge: JudgeSaid | None = None  #: None: no judge is configured
+    confirmation: Confirmation | None = None  #: None: nobody was chosen, or the config asks for none
+    stopping: dict[str, Any] | None = (
+        None  #: the fields of `ranking.Decision`; None: no rule, all branches were run
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .batch import Progress, make_executor
 from .config import RunConfig
+from .confirmation import confirmed
 from .errors import ConfigError, RunDirError
 from .executor import BranchJob, ForkRef, images
 from .fork import tree_node
@@ -56,6 +57,9 @@ async def refork(
                 jobs = [BranchJob(parent.task.task_id, spec, fork=ref) for spec in specs]
                 records = list(await asyncio.gather(*map(carry_out, jobs)))
                 ranking = await ranked(config, executor.judge, [*rollout, *records])
+                ranking = await confirmed(config, executor, [*rollout, *records], ranking)
+                before = store.rankings().get(parent.lineage.rollout_id)
+                ranking = ranking.model_copy(update={"stopping": before.stopping if before else None})
             finally:
                 progress.stop()
                 await executor.close()

@@ -36,7 +36,6 @@ from ranking import (
     mean_ci_by_task,
     pass_at_k_by_task,
     places,
-    rate_over_tasks,
     report_power,
     round_robin_calls,
 )
@@ -179,14 +178,12 @@ def over_tasks(runs: int) -> Iterator[Measured]:
         for tasks in (10, 20, 50):
             rng = np.random.default_rng((9, tasks, len(name)))
             drawn = [rng.binomial(8, rng.beta(a, b, size=tasks)).tolist() for _ in range(runs)]
-            by_t = [mean_ci_by_task([[c / 8] for c in counts])[1:] for counts in drawn]
-            rates = [rate_over_tasks([c / 8 for c in counts]) for counts in drawn]
+            rates = [mean_ci_by_task([[1.0] * c + [0.0] * (8 - c) for c in counts])[1:] for counts in drawn]
             passes = [pass_at_k_by_task([(8, c) for c in counts], 4).rate for counts in drawn]
             of = f"{tasks} tasks, rates from Beta({a:g}, {b:g})"
             limit = BAND if tasks >= 20 else None
-            yield coverage(f"coverage, pass rate, {of}", [(r.low, r.high) for r in rates], a / (a + b), limit)
+            yield coverage(f"coverage, pass rate, {of}", rates, a / (a + b), limit)
             yield coverage(f"coverage, pass@4, {of}", [(r.low, r.high) for r in passes], at_4, limit)
-            yield coverage(f"  pass rate by mean_ci_by_task, {of}", by_t, a / (a + b), None)
 
 
 def judges_auc(runs: int) -> Iterator[Measured]:

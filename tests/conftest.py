@@ -12,6 +12,8 @@ import pytest
 _TOGETHER = {
     "test_batch": "ray",
     "test_cli": "ray",
+    "test_winners": "ray",
+    "test_judging": "ray",
     "test_nothing_left": "ray",
     "test_ray_job": "ray",
     "test_docker": "engine",

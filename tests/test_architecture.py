@@ -29,7 +29,7 @@ LAYERS = (
     {"branch"},
     {"fork", "repair"},
     {"executor", "actors"},
-    {"preflight"},
+    {"preflight", "confirmation", "stopping"},
     {"batch"},
     {"refork"},
     {"api", "doctor"},

@@ -15,6 +15,7 @@ from .compare_told import headline, print_comparisons, print_plan
 from .contamination import ContaminationAudit, audit_contamination, print_contamination
 from .corpus import Unread, read_corpus
 from .judge import JudgeAudit, LabelledPair, audit_judge, labelled_pairs, pairs_from_labels, print_judge
+from .ranking import RankingAudit, audit_ranking, print_ranking
 from .strength import StrengthAudit, audit_tasks, print_strength
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "DesignPlan",
     "JudgeAudit",
     "LabelledPair",
+    "RankingAudit",
     "Reading",
     "Results",
     "RunComparison",
@@ -31,6 +33,7 @@ __all__ = [
     "audit_claim",
     "audit_contamination",
     "audit_judge",
+    "audit_ranking",
     "audit_tasks",
     "compare_runs",
     "headline",
@@ -43,6 +46,7 @@ __all__ = [
     "print_contamination",
     "print_judge",
     "print_plan",
+    "print_ranking",
     "print_strength",
     "read_corpus",
     "read_outcomes",

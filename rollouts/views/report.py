@@ -18,11 +18,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from envs.trajectory import Trajectory
 from verifiers import Verdict
 
-from ..records import BranchRecord
+from ..records import BranchRecord, RankingRecord
 from ..store import RunStore
 from .pictures import Pictures
 from .summary import TaskLine, figures, judge_bill
-from .tables import flake_words, judge_words, power_words
+from .tables import confirmation_words, flake_words, judge_words, power_words, stopping_words, winner_words
 
 #: Characters of one observation, argument list or log that the page shows; the record has the whole.
 SHOWN = 1500
@@ -61,7 +61,7 @@ def write_report(store: RunStore, target: Path | None = None) -> Path:
             agent_seconds=sum(b.seconds for b in run.branches),
             cost=sum(costs) if costs else None,
             judged=judge_bill(store.path),
-            flakes=flake_words(run),
+            notes=[words for words in (winner_words(run), flake_words(run)) if words],
             rows=[_row(task) for task in run.tasks],
             details=_details(store, {t.rollout_id: t for t in run.tasks}),
         )
@@ -118,10 +118,19 @@ def _details(store: RunStore, tasks: dict[str, TaskLine]) -> Iterator[tuple[str,
                 "winner_reason": ranking.winner_reason if ranking else "not ranked",
                 "order": ranking.order if ranking else [],
                 "power": power_words(ranking.power) if ranking else "",
-                "judge": judge_words(ranking.judge) if ranking and ranking.judge else "",
+                "notes_on_ranking": list(_notes(ranking)) if ranking else [],
                 "branches": [_branch(record, pictures) for record in records],
             },
         )
+
+
+def _notes(ranking: RankingRecord) -> Iterator[str]:
+    if ranking.confirmation is not None:
+        yield _shown(confirmation_words(ranking.confirmation))
+    if ranking.stopping is not None:
+        yield stopping_words(ranking.stopping)
+    if ranking.judge is not None:
+        yield judge_words(ranking.judge)
 
 
 def _branch(record: BranchRecord, pictures: Pictures) -> dict[str, Any]:

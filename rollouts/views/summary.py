@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ranking import wilson
+from ranking import FalseWinners, wilson
 from ranking.cluster import mean_ci_by_task
 from verifiers.judge import JudgeSpent
 from verifiers.verdict import Verdict
 
 from ..judging import FILE as JUDGE_FILE
 from ..judging import Answers
+from ..rankings import false_winners
 from ..records import BranchRecord, RankingRecord
 from ..store import RunStore
 
@@ -90,6 +91,10 @@ class RunFigures:
     def pass_rate(self) -> tuple[float | None, float | None, float | None]:
         """Mean pass rate over tasks with its interval (the task is the unit)."""
         return mean_ci_by_task([[float(b.ending == "solved") for b in t.counted] for t in self.tasks])
+
+    def false_winners(self) -> FalseWinners | None:
+        """See `rankings.false_winners`."""
+        return false_winners(task.ranking for task in self.tasks if task.ranking)
 
     def flake_rate(self) -> tuple[float | None, float | None, float | None, int]:
         """Share of the branches verified more than once whose runs disagreed: (mean over tasks, low, high, branches)."""
@@ -182,11 +187,20 @@ def summary(store: RunStore) -> dict[str, Any]:
         "tasks": tasks,
         "totals": totals,
         "pass_rate": {"mean": rate, "ci_low": low, "ci_high": high, "unit": "task", "confidence": 0.95},
+        "false_winners": _false_winners(run.false_winners()),
         "flake_rate": {"mean": flakes, "ci_low": flakes_low, "ci_high": flakes_high, "branches": repeated},
         "judge": None if judge is None else asdict(judge),
         "skipped_tasks": run.skipped,
         "problems": run.problems,
     }
+
+
+def _false_winners(found: FalseWinners | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    rate = found.rate
+    told = {"mean": rate.value, "ci_low": rate.low, "ci_high": rate.high, "verified": rate.n}
+    return {**told, "failed": found.failed, "unverified": found.unverified, "chosen_from": found.of_mean}
 
 
 def judge_bill(run_dir: Path) -> JudgeSpent | None:

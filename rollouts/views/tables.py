@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +12,7 @@ from rich.tree import Tree
 
 from ..errors import ConfigError
 from ..rankings import EQUAL
-from ..records import JudgeSaid, RankingRecord
+from ..records import Confirmation, JudgeSaid, RankingRecord
 from ..store import RunStore
 from .summary import BranchLine, RunFigures, TaskLine, figures
 
@@ -60,10 +60,46 @@ def totals(run: RunFigures) -> str:
     mean = "no outcome" if rate is None else f"{rate:.0%} of branches per task solved{interval}"
     missed = f"; {missing} missing" if missing else ""
     best = f"; {some} of {tasks} tasks solved by at least one branch" if tasks else ""
-    flakes = flake_words(run)
-    return f"{len(run.tasks)} tasks, {len(counted)} branches, {solved} solved: {mean}{best}{missed}" + (
-        f"; {flakes}" if flakes else ""
+    more = "".join(f"; {words}" for words in (winner_words(run), flake_words(run)) if words)
+    return f"{len(run.tasks)} tasks, {len(counted)} branches, {solved} solved: {mean}{best}{missed}{more}"
+
+
+def winner_words(run: RunFigures) -> str:
+    """How many of the chosen branches held when they were verified again; "" when none was."""
+    found = run.false_winners()
+    if found is None or found.rate.value is None or found.rate.low is None or found.rate.high is None:
+        return "" if found is None else f"{found.unverified} winners could not be verified again"
+    held = found.rate.n - found.failed
+    untold = f", {found.unverified} could not be told" if found.unverified else ""
+    return (
+        f"{held} of {found.rate.n} winners held when verified again{untold} (false winners: "
+        f"95 % interval {found.rate.low:.0%} to {found.rate.high:.0%})"
     )
+
+
+def confirmation_words(found: Confirmation) -> str:
+    """What became of the chosen branch when it was verified again."""
+    if not found.runs:
+        return f"{found.branch_id} was not verified again: {found.reason}"
+    how = "held-out checks" if found.heldout else "the same checks"
+    told = f"{found.branch_id} verified again by {how}: {found.passes} of {found.runs} passed"
+    if found.raw is not None and found.corrected is not None and found.basis == "heldout":
+        told += (
+            f"; pass rate {found.raw:.0%} when chosen from {found.chosen_from}, {found.corrected:.0%} since "
+            f"(95 % interval {found.low:.0%} to {found.high:.0%})"
+        )
+    return told + (f"; {found.reason}" if found.reason else "")
+
+
+def stopping_words(decision: Mapping[str, Any]) -> str:
+    """Why a rollout ended, and what its pass rate is after such an end."""
+    rule = decision["rule"]
+    if not decision["stop"]:
+        return f"stopping rule: at most {rule['cap']} branches, not reached"
+    unbiased = decision["rate_unbiased"]
+    rate = "" if unbiased is None else f"; pass rate {unbiased:.0%} without the bias of stopping, "
+    rate += "" if unbiased is None else f"between {decision['rate_low']:.0%} and {decision['rate_high']:.0%}"
+    return f"stopped after {decision['used']} outcomes: {decision['reason']}{rate}"
 
 
 def flake_words(run: RunFigures) -> str:
@@ -123,6 +159,10 @@ def ranking_tables(rankings: Sequence[RankingRecord], console: Console) -> None:
             f"winner: {ranking.winner or 'none'} ({escape(ranking.winner_reason)})", highlight=False
         )
         console.print(f"[dim]{escape(power_words(ranking.power))}[/]", highlight=False)
+        if ranking.confirmation is not None:
+            console.print(f"[dim]{escape(confirmation_words(ranking.confirmation))}[/]", highlight=False)
+        if ranking.stopping is not None:
+            console.print(f"[dim]{escape(stopping_words(ranking.stopping))}[/]", highlight=False)
         if ranking.judge is not None:
             console.print(f"[dim]{escape(judge_words(ranking.judge))}[/]", highlight=False)
 
