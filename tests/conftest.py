@@ -12,7 +12,6 @@ import pytest
 _TOGETHER = {
     "test_batch": "ray",
     "test_cli": "ray",
-    "test_winners": "ray",
     "test_judging": "ray",
     "test_nothing_left": "ray",
     "test_ray_job": "ray",

@@ -304,6 +304,7 @@ async def test_a_judges_scores_weigh_in_the_reward_and_share_one_budget_with_its
     assert ranking.judge is not None and ranking.judge.calls > 0
     assert told["judge"]["calls"] == asked == len((tmp_path / "run" / FILE).read_text().splitlines())
     assert asked > ranking.judge.calls
+    assert ranking.confirmation is not None and ranking.confirmation.passes == 1
 
 
 async def test_one_budget_holds_for_scores_and_pairs_and_a_missing_score_is_not_zero(tmp_path: Path) -> None:

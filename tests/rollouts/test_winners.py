@@ -43,13 +43,8 @@ async def ran(
         return store.rankings()["adder"], list(store.branches())
 
 
-@pytest.mark.parametrize("kind", ["inline", "ray"])
-async def test_the_winner_is_verified_again_and_keeps_its_place_when_it_holds(
-    tmp_path: Path, kind: str
-) -> None:
-    ranking, _ = await ran(
-        tmp_path, [CHEAPER, SOLVE, FAIL], engine={"kind": kind}, verify={"confirm": {"runs": 3}}
-    )
+async def test_the_winner_is_verified_again_and_keeps_its_place_when_it_holds(tmp_path: Path) -> None:
+    ranking, _ = await ran(tmp_path, [CHEAPER, SOLVE, FAIL], verify={"confirm": {"runs": 3}})
     found = ranking.confirmation
     assert ranking.winner == "b000" and found is not None
     assert (found.branch_id, found.runs, found.passes, found.failed) == ("b000", 3, 3, 0)
