@@ -63,11 +63,13 @@ def fit(
     prior_sd: float = 1.0,
     *,
     start: Sequence[float] | Array | None = None,
+    repeat_correlation: float = 1.0,
 ) -> Fit:
     """Fit n candidates from comparisons, or from a win matrix of shape (n, n).
 
     `prior_sd` is the standard deviation of each strength before any comparison, in logits. `start`, shape (n,):
-    strengths of an earlier fit to begin from instead of choix's estimate; the result is the same, sooner. Raises
+    strengths of an earlier fit to begin from instead of choix's estimate; the result is the same, sooner.
+    `repeat_correlation`: how repeated comparisons of one pair count (`win_matrix`). Raises
     `EmptyGroup`, `UnknownCandidate`, `NonFiniteScore`, `NotConverged`.
     """
     if n < 1:
@@ -79,7 +81,7 @@ def fit(
         wins = checked(n, comparisons)
         used = int(np.count_nonzero(np.triu(wins + wins.T)))
     else:
-        collected = win_matrix(n, comparisons)
+        collected = win_matrix(n, comparisons, repeat_correlation)
         wins, used, invalid = collected.matrix, collected.used, collected.invalid
     precision = 1.0 / prior_sd**2
     begin = _start(wins, precision) if start is None else np.asarray(start, dtype=np.float64)

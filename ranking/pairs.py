@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, groupby
 from typing import Protocol
 
 import numpy as np
@@ -20,7 +20,8 @@ from .errors import BudgetTooSmall, EmptyGroup
 from .records import Comparison
 
 CALLS = 2  #: of a judge for one question: both orders
-MAX_SAMPLES = 2  #: how often one pair is asked at most: a judge's bias about a pair does not average out
+#: How often one pair is asked at most where repeats are one vote: a judge's bias about a pair does not average out.
+MAX_SAMPLES = 2
 
 
 @dataclass(frozen=True)
@@ -55,33 +56,44 @@ def round_robin_calls(n: int) -> int:
     return CALLS * n * (n - 1) // 2
 
 
-def halving_calls(n: int) -> int:
+def max_samples(repeat_correlation: float) -> int:
+    """How often one pair may be asked: without a bound where further answers about it add something."""
+    return MAX_SAMPLES if repeat_correlation >= 1.0 else 10**9
+
+
+def halving_calls(n: int, repeat_correlation: float = 1.0) -> int:
     """Calls after which halving finds a candidate within 0.5 sd of the best nine times in ten.
 
-    For strengths ~ N(0, 1) and a judge that is right about a random pair with probability 0.75; a line through
-    measured points (`scripts/bench_judge.py` prints them).
+    For strengths ~ N(0, 1) and a judge that is right about a random pair with probability 0.75; lines through
+    measured points (`scripts/bench_judge.py` prints them) for repeats that are one vote and for independent
+    ones, and between them in proportion.
     """
-    pairs = math.ceil(n * max(1.5, 4.4 - 0.42 * math.log2(max(n, 2))))
-    return CALLS * min(pairs, MAX_SAMPLES * n * (n - 1) // 2)
+    size = math.log2(max(n, 2))
+    one_vote, independent = max(1.5, 5.0 - 0.47 * size), max(1.2, 3.17 - 0.257 * size)
+    pairs = math.ceil(n * (independent + repeat_correlation * (one_vote - independent)))
+    return CALLS * min(pairs, max_samples(repeat_correlation) * n * (n - 1) // 2)
 
 
 class Halving:
     """Successive halving: for the best of n. The weaker half of the field is dropped after every round.
 
     Each of the ceil(log2 n) rounds spends a share of the budget in proportion to the square root of its field's
-    size, in Swiss order (equals meet). When a small field has asked all its pairs, its members meet the best of
-    those already out. Karnin, Koren and Somekh, ICML 2013, for the scheme; Bradley-Terry on all answers so far
+    size: in Swiss order (equals meet) where repeats of a pair are one vote, else at random, and as often as the budget
+    allows. When a small field has asked all its pairs, its members meet the best of those already out. Karnin, Koren and Somekh, ICML 2013, for the scheme; Bradley-Terry on all answers so far
     decides who stays.
     """
 
-    def __init__(self, n: int, calls: int | None = None, *, seed: int = 0) -> None:
-        """`calls`: of the judge, two a question; default `halving_calls(n)`.
+    def __init__(
+        self, n: int, calls: int | None = None, *, seed: int = 0, repeat_correlation: float = 1.0
+    ) -> None:
+        """`calls`: of the judge, two a question; default `halving_calls(n)`. `repeat_correlation`: see `win_matrix`.
 
         Raises `EmptyGroup`, and `BudgetTooSmall` below what one question for every loser takes.
         """
         check_calls(n, calls, least=n - 1)
         self._n = n
-        self._left = (halving_calls(n) if calls is None else calls) // CALLS
+        self._left = (halving_calls(n, repeat_correlation) if calls is None else calls) // CALLS
+        self._rho, self._most = repeat_correlation, max_samples(repeat_correlation)
         self._rng = np.random.default_rng(seed)
         self._asked: Counter[tuple[int, int]] = Counter()
         self._theta = np.zeros(n)
@@ -95,10 +107,9 @@ class Halving:
         if self.stop:
             return []
         if self._begun:
-            fitted = fit(self._n, answers, start=self._theta)
+            fitted = fit(self._n, answers, start=self._theta, repeat_correlation=self._rho)
             self._theta, self._components = np.asarray(fitted.theta), fitted.components
-            best_first = sorted(self.field, key=lambda i: (-self._theta[i], self._rng.random()))
-            self.field = best_first[: _half(len(self.field))]
+            self.field = self._best_first()[: _half(len(self.field))]
         self._begun = True
         if len(self.field) == 1:
             bridges = [] if self._bridged else self._bridges()
@@ -109,6 +120,21 @@ class Halving:
             self.stop = "budget"
             return []
         return self._play()
+
+    def _best_first(self) -> list[int]:
+        """The field by strength. Of equals, by chance, but first of all one from each group that nothing links to
+        those before: whoever stays links its group without a question of its own."""
+        strength = [round(float(theta), 9) for theta in self._theta]
+        order = sorted(self.field, key=lambda i: (-strength[i], self._rng.random()))
+        linked: set[int] = set()
+        found: list[int] = []
+        for _, equals in groupby(order, key=strength.__getitem__):
+            later: list[int] = []
+            for i in equals:
+                (later if self._components[i] in linked else found).append(i)
+                linked.add(self._components[i])
+            found += later
+        return found
 
     def _play(self) -> list[Question]:
         sizes = [len(self.field)]
@@ -134,7 +160,8 @@ class Halving:
     def _round(self, wanted: int) -> list[Question]:
         round_: list[Question] = []
         while len(round_) < wanted:
-            wave = swiss_pairs(self.field, self._theta, self._asked, MAX_SAMPLES, self._rng)
+            order = self._theta if self._rho >= 1.0 else np.zeros(self._n)
+            wave = swiss_pairs(self.field, order, self._asked, self._most, self._rng)
             wave = wave or self._against_those_out()
             if not wave:
                 break
@@ -147,7 +174,7 @@ class Halving:
         met = {i: sum(count for pair, count in self._asked.items() if i in pair) for i in self.field}
         for i in sorted(self.field, key=lambda i: met[i]):
             for j in out:
-                if self._asked[min(i, j), max(i, j)] < MAX_SAMPLES:
+                if self._asked[min(i, j), max(i, j)] < self._most:
                     return [(i, j)]
         return []
 
@@ -155,8 +182,13 @@ class Halving:
 class Swiss:
     """For the whole order: in every round each candidate meets one of about its own strength it has not met."""
 
-    def __init__(self, n: int, calls: int | None = None, *, seed: int = 0) -> None:
-        """`calls` default to n log2 n, two a question. Raises `EmptyGroup`, `BudgetTooSmall`."""
+    def __init__(
+        self, n: int, calls: int | None = None, *, seed: int = 0, repeat_correlation: float = 1.0
+    ) -> None:
+        """`calls` default to n log2 n, two a question. No pair is asked twice, so that `repeat_correlation` is idle.
+
+        Raises `EmptyGroup`, `BudgetTooSmall`.
+        """
         check_calls(n, calls, least=n - 1)
         self._n = n
         self._left = (math.ceil(n * math.log2(max(n, 2))) if calls is None else calls) // CALLS
@@ -181,8 +213,13 @@ class Swiss:
 class RoundRobin:
     """Every pair once, all at once."""
 
-    def __init__(self, n: int, calls: int | None = None, *, seed: int = 0) -> None:
-        """Raises `EmptyGroup`, and `BudgetTooSmall` when `calls` do not pay for all pairs."""
+    def __init__(
+        self, n: int, calls: int | None = None, *, seed: int = 0, repeat_correlation: float = 1.0
+    ) -> None:
+        """No pair is asked twice: `repeat_correlation` is idle.
+
+        Raises `EmptyGroup`, and `BudgetTooSmall` when `calls` do not pay for all pairs.
+        """
         check_calls(n, calls, least=n * (n - 1) // 2)
         self._questions = [Question(i, j) for i, j in combinations(range(n), 2)]
         np.random.default_rng(seed).shuffle(self._questions)

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from .bradley_terry import fit
+import numpy as np
+
+from .bradley_terry import Fit, fit
 from .errors import EmptyGroup, NonFiniteScore, UnknownCandidate
 from .places import places
 from .power import report_power
@@ -25,6 +27,8 @@ def rank(
     prior_sd: float = 1.0,
     heldout: Sequence[bool | None] | None = None,
     seed: int = 0,
+    repeat_correlation: float = 1.0,
+    equal: Sequence[int] | None = None,
 ) -> Ranking:
     """Rank one group; None is a candidate without an outcome, which is listed as missing and not ranked.
 
@@ -37,23 +41,36 @@ def rank(
     one, or when the top is tied or not connected by comparisons, there is none.
 
     `heldout`: for each candidate an outcome that had no part in the ranking; it makes `power.mcnemar_p`
-    evidence. `seed`: of the draws behind `p_best` and the rank intervals. Raises `EmptyGroup`,
-    `UnknownCandidate`, `NonFiniteScore`, `NotConverged`.
+    evidence. `seed`: of the draws behind `p_best` and the rank intervals. `repeat_correlation`: see `win_matrix`.
+
+    `equal`: a label for each candidate; those of one label and tier are one and the same thing, and what is said of
+    one holds for all: they have one strength, and only their own scores and costs order them. When nothing does, the
+    first of them wins for all. Raises `EmptyGroup`, `UnknownCandidate`, `NonFiniteScore`, `NotConverged`.
     """
     if not candidates:
         raise EmptyGroup("a group of 0 candidates has no ranking; missing candidates are given as None")
     _check(candidates)
     if heldout is not None and len(heldout) != len(candidates):
         raise UnknownCandidate(f"{len(heldout)} held-out outcomes for {len(candidates)} candidates")
+    labels = list(range(len(candidates))) if equal is None else list(equal)
+    if len(labels) != len(candidates):
+        raise UnknownCandidate(f"{len(labels)} labels of equal things for {len(candidates)} candidates")
     given = objective_comparisons(candidates) if comparisons is None else list(comparisons)
     for comparison in given:
         check(len(candidates), comparison)
     tally = _Tally()
     lines: list[RankedCandidate] = []
     for level, members in tiers(candidates).items():
-        lines += _rank_tier(level, members, given, prior_sd, better=len(lines), tally=tally, seed=seed)
+        lines += _rank_tier(
+            level,
+            members,
+            given,
+            _Rules(candidates, labels, prior_sd, repeat_correlation, seed),
+            len(lines),
+            tally,
+        )
     lines.sort(key=lambda line: (line.tier, line.rank, line.index))
-    winner, reason = _winner([line for line in lines if line.tier == PASSING], ranked=len(lines))
+    winner, reason = _winner([line for line in lines if line.tier == PASSING], labels, ranked=len(lines))
     in_order = [_passed(candidates[line.index]) for line in lines]
     second = None if heldout is None else [heldout[line.index] is True for line in lines]
     return Ranking(
@@ -84,6 +101,15 @@ def objective_comparisons(candidates: Sequence[Candidate | None]) -> list[Compar
     return found
 
 
+@dataclass(frozen=True)
+class _Rules:
+    candidates: Sequence[Candidate | None]
+    labels: Sequence[int]
+    prior_sd: float
+    repeat_correlation: float
+    seed: int
+
+
 @dataclass
 class _Tally:
     used: int = 0
@@ -95,27 +121,21 @@ def _rank_tier(
     level: int,
     members: Sequence[int],
     comparisons: Iterable[Comparison],
-    prior_sd: float,
-    *,
+    rules: _Rules,
     better: int,
     tally: _Tally,
-    seed: int,
 ) -> list[RankedCandidate]:
-    place = {index: position for position, index in enumerate(members)}
-    inside = [
-        replace(c, first=place[c.first], second=place[c.second])
-        for c in comparisons
-        if c.first in place and c.second in place
-    ]
-    fitted = fit(len(members), inside, prior_sd)
+    fitted = _fit_tier(members, comparisons, rules)
     tally.used += fitted.used
     tally.components = max(tally.components, max(fitted.components) + 1)
     tally.converged = tally.converged and fitted.converged
-    where = places(fitted, seed=seed)
+    where = places(fitted, seed=rules.seed)
     lines = []
     for position, index in enumerate(members):
         own = [k for k, label in enumerate(fitted.components) if label == fitted.components[position]]
         ahead = sum(fitted.theta[k] > fitted.theta[position] + _EQUAL for k in own)
+        twins = [k for k in members if k != index and rules.labels[k] == rules.labels[index]]
+        ahead += sum(_compare(rules.candidates[k], rules.candidates[index]) == 1 for k in twins)
         compared = len(own) > 1
         lines.append(
             RankedCandidate(
@@ -133,7 +153,29 @@ def _rank_tier(
     return lines
 
 
-def _winner(passing: Sequence[RankedCandidate], *, ranked: int) -> tuple[int | None, str]:
+def _fit_tier(members: Sequence[int], comparisons: Iterable[Comparison], rules: _Rules) -> Fit:
+    """One strength for each label, as a fit of all members."""
+    distinct = sorted({rules.labels[index] for index in members})
+    place = {index: distinct.index(rules.labels[index]) for index in members}
+    inside = [
+        replace(c, first=place[c.first], second=place[c.second])
+        for c in comparisons
+        if c.first in place and c.second in place and place[c.first] != place[c.second]
+    ]
+    fitted = fit(len(distinct), inside, rules.prior_sd, repeat_correlation=rules.repeat_correlation)
+    at = [place[index] for index in members]
+    return replace(
+        fitted,
+        theta=fitted.theta[at],
+        cov=fitted.cov[np.ix_(at, at)],
+        se=fitted.se[at],
+        components=tuple(fitted.components[k] for k in at),
+    )
+
+
+def _winner(
+    passing: Sequence[RankedCandidate], labels: Sequence[int], *, ranked: int
+) -> tuple[int | None, str]:
     if not ranked:
         return None, "no candidate has an outcome"
     if not passing:
@@ -144,8 +186,10 @@ def _winner(passing: Sequence[RankedCandidate], *, ranked: int) -> tuple[int | N
     if len(parts) > 1:
         return None, f"the {len(passing)} that passed fall into {len(parts)} groups never compared"
     top = [line for line in passing if line.rank == 1]
-    if len(top) > 1:
+    if len({labels[line.index] for line in top}) > 1:
         return None, f"tie of {len(top)} at the top of {len(passing)} that passed"
+    if len(top) > 1:
+        return top[0].index, f"strongest of {len(passing)} that passed, for {len(top)} that are the same"
     return top[0].index, f"strongest of {len(passing)} that passed"
 
 

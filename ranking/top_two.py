@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from .bradley_terry import Array, Fit, fit
-from .pairs import CALLS, MAX_SAMPLES, Question, ask, check_calls, round_robin_calls
+from .pairs import CALLS, Question, ask, check_calls, max_samples, round_robin_calls
 from .places import draw_strengths
 from .records import Comparison
 
@@ -31,10 +31,13 @@ class TopTwo:
     Russo, Oper. Res. 68 (2020) 1625, for the sampling.
     """
 
-    def __init__(self, n: int, calls: int | None = None, *, seed: int = 0) -> None:
-        """`calls`: at most, two a question; default those of a round robin. Raises `EmptyGroup`, `BudgetTooSmall`."""
+    def __init__(
+        self, n: int, calls: int | None = None, *, seed: int = 0, repeat_correlation: float = 1.0
+    ) -> None:
+        """`repeat_correlation` below 1 lifts the bound on repeats of a pair. `calls`: at most, two a question; default those of a round robin. Raises `EmptyGroup`, `BudgetTooSmall`."""
         check_calls(n, calls, least=n - 1)
         self._n = n
+        self._most = max_samples(repeat_correlation)
         self._left = (round_robin_calls(n) if calls is None else calls) // CALLS
         self._rng = np.random.default_rng(seed)
         self._asked: Counter[tuple[int, int]] = Counter()
@@ -102,7 +105,7 @@ class TopTwo:
     def _open(self, i: int, j: int, planned: Counter[tuple[int, int]]) -> bool:
         """In one round a pair is asked at most once: the second answer should be able to depend on the first."""
         pair = (min(i, j), max(i, j))
-        return i != j and not planned[pair] and self._asked[pair] < MAX_SAMPLES
+        return i != j and not planned[pair] and self._asked[pair] < self._most
 
     def _finish(self, fitted: Fit) -> list[Question]:
         """Over; but the leader first meets the best of every group that invalid answers have left unlinked."""

@@ -25,15 +25,22 @@ class Wins:
     invalid: int  #: comparisons marked invalid: counted, and no vote for anybody
 
 
-def win_matrix(n: int, comparisons: Iterable[Comparison]) -> Wins:
+def win_matrix(n: int, comparisons: Iterable[Comparison], repeat_correlation: float = 1.0) -> Wins:
     """Collect the comparisons of n candidates.
 
     All comparisons of one pair by one source, in either order, are averaged into one (the mean outcome with
     the mean weight): k samples of one pair share its bias, and counting them as k makes intervals too
-    narrow. Different sources add up. Raises `EmptyGroup`, `UnknownCandidate`, `NonFiniteScore`.
+    narrow. Different sources add up.
+
+    `repeat_correlation` rho says how much samples of one pair repeat one another: k of them count as
+    k / (1 + (k - 1) rho), Kish's effective sample size (Survey Sampling, 1965). 1, one vote, is right where
+    nothing is known; 0, k votes, for a source without any bias about single pairs. Raises `EmptyGroup`,
+    `UnknownCandidate`, `NonFiniteScore`.
     """
     if n < 1:
         raise EmptyGroup("a group of 0 candidates cannot be compared")
+    if not 0.0 <= repeat_correlation <= 1.0:
+        raise NonFiniteScore(f"repeat_correlation lies between 0 and 1, not {repeat_correlation}")
     samples: dict[tuple[int, int, str], list[tuple[float, float]]] = defaultdict(list)
     used = invalid = 0
     for comparison in comparisons:
@@ -51,10 +58,11 @@ def win_matrix(n: int, comparisons: Iterable[Comparison]) -> Wins:
         votes = sorted(samples[low, high, source])
         total = math.fsum(weight for _, weight in votes)
         if total > 0.0:
-            mean_weight = total / len(votes)
-            low_wins = math.fsum(share * weight for share, weight in votes) / len(votes)
+            # The mean of the votes, as often as they count; with 1 this is 1 / k, without rounding.
+            part = 1.0 / (1.0 + (len(votes) - 1) * repeat_correlation)
+            low_wins = math.fsum(share * weight for share, weight in votes) * part
             matrix[low, high] += low_wins
-            matrix[high, low] += mean_weight - low_wins
+            matrix[high, low] += total * part - low_wins
     return Wins(matrix, used, invalid)
 
 

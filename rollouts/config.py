@@ -172,12 +172,15 @@ class JudgeConfig(_Section):
 
     policy: PolicyConfig  #: the model
     rubric: dict[str, str] = Field(default_factory=dict)  #: criterion -> its meaning; empty: the built-in one
-    schedule: Literal["halving", "swiss", "round_robin"] = (
+    schedule: Literal["halving", "swiss", "round_robin", "top_two"] = (
         "halving"  #: for the winner; for the whole order; all
     )
     tiers: Literal["passing", "all"] = "passing"  #: where it is asked
     calls_per_tier: int | None = Field(default=None, ge=2)  #: None: what the schedule needs
     samples: int = Field(default=1, ge=1)  #: of one question; together they are one vote
+    #: how much answers about one pair in different rounds repeat one another: 1, one vote for all of them; 0, one each,
+    #: for a judge without a bias about single pairs, which then may be asked about a pair more often
+    repeat_correlation: float = Field(default=1.0, ge=0, le=1)
     temperature: float | None = Field(default=None, ge=0)
     effort: str | None = None
     max_tokens: int | None = Field(default=None, gt=0)

@@ -206,6 +206,7 @@ async def judge_rollout(config: JudgeConfig, judge: Asked, records: Sequence[Bra
         why=why,
         blind=all(tier.blind for tier in judged),
         schedule=config.schedule,
+        repeat_correlation=config.repeat_correlation,
         calls=bill.calls,
         calls_round_robin=sum(tier.calls_round_robin for tier in judged),
         cached=bill.cached,
@@ -233,7 +234,12 @@ async def _judge_tier(
         comparisons=[(names[twin], names[place], "tie", EQUAL) for twin, place in twins],
     )
     try:
-        schedule = SCHEDULES[config.schedule](len(distinct), config.calls_per_tier, seed=config.seed)
+        schedule = SCHEDULES[config.schedule](
+            len(distinct),
+            config.calls_per_tier,
+            seed=config.seed,
+            repeat_correlation=config.repeat_correlation,
+        )
     except BudgetTooSmall as error:
         return told.model_copy(update={"stop": f"not asked: {error}"})
     asked = _Round(judge, records[0].task.instruction, [works[i] for i in distinct], bill)

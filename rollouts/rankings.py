@@ -37,7 +37,12 @@ def rank_rollout(records: Sequence[BranchRecord], judge: JudgeSaid | None = None
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise DuplicateCandidate(f"branch {repeated[0]} is in its group {names.count(repeated[0])} times")
     candidates = [candidate(record) for record in records]
-    ranking = rank(candidates, _comparisons(candidates, names, judge))
+    ranking = rank(
+        candidates,
+        _comparisons(candidates, names, judge),
+        equal=_equal(names, judge),
+        repeat_correlation=1.0 if judge is None else judge.repeat_correlation,
+    )
     first = records[0]
     return RankingRecord(
         run_id=first.lineage.run_id,
@@ -59,10 +64,7 @@ def rank_rollout(records: Sequence[BranchRecord], judge: JudgeSaid | None = None
 def _comparisons(
     candidates: Sequence[Candidate | None], names: Sequence[str], judge: JudgeSaid | None
 ) -> list[Comparison]:
-    """The signals' comparisons, and a judge's in their place where it may decide and was asked.
-
-    Of equal works the signals tell.
-    """
+    """The signals' comparisons, and a judge's in their place where it may decide and was asked."""
     objective = objective_comparisons(candidates)
     if judge is None or not judge.may_decide:
         return objective
@@ -75,14 +77,18 @@ def _comparisons(
         for first, second, outcome, cause in tier.comparisons
         if first in place and second in place and cause != EQUAL
     ]
-    equal = {
-        frozenset((place[first], place[second]))
-        for tier in judge.tiers
-        for first, second, _outcome, cause in tier.comparisons
-        if first in place and second in place and cause == EQUAL
-    }
-    kept = [c for c in objective if {c.first, c.second} in equal or not {c.first, c.second} <= judged]
-    return kept + said
+    return [c for c in objective if not {c.first, c.second} <= judged] + said
+
+
+def _equal(names: Sequence[str], judge: JudgeSaid | None) -> list[int]:
+    """A label for each branch: works that are the same to the letter are one to a judge that may decide."""
+    labels = {name: index for index, name in enumerate(names)}
+    if judge is not None and judge.may_decide:
+        for tier in judge.tiers:
+            for first, second, _outcome, cause in tier.comparisons:
+                if cause == EQUAL and first in labels and second in labels:
+                    labels[second] = labels[first]
+    return [labels[name] for name in names]
 
 
 def candidate(record: BranchRecord) -> Candidate | None:

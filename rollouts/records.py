@@ -158,6 +158,7 @@ class JudgeSaid(BaseModel):
     why: str
     blind: bool
     schedule: str
+    repeat_correlation: float = 1.0  #: how repeated answers about one pair were counted: 1 is one vote
     calls: int
     calls_round_robin: int
     cached: int

@@ -4,8 +4,9 @@
 
 Calls: the budget with which halving picks a candidate within 0.5 sd of the best in 90 % of simulated worlds, from a
 line through the shares at several budgets: strengths N(0, 1), a judge that is right about a random pair with probability 0.75,
-asked in both orders. Beside it one round robin, and the calls that shuffled round robins would need (from the
-measured table in the project's notes on statistics, where one call is one order).
+asked in both orders. The table (measured for the project; one call is one order) has a judge whose answers about one
+pair are independent and all count; the limit is for that judge (`repeat_correlation` 0). Beside it stands the
+default, which takes all answers about a pair for one vote, one round robin, and the table's shuffled round robins.
 
 Cheats: each judge ranks 40 groups of four passing and four failing works. Counted are failing works ranked above a
 passing one, and whether `rollouts audit judge` finds something against the judge.
@@ -35,14 +36,14 @@ TABLE = {8: (39, 79), 16: (68, 213), 64: (167, 2323)}
 STEPS = (0.7, 0.85, 1.0, 1.15, 1.3)  # of the default budget
 
 
-def share_close(task: tuple[int, int, int, int]) -> float:
-    """The share of worlds in which the choice is close to the best: (n, calls, seed, worlds)."""
-    n, calls, seed, worlds = task
+def share_close(task: tuple[int, int, int, int, float]) -> float:
+    """The share of worlds in which the choice is close to the best: (n, calls, seed, worlds, repeat correlation)."""
+    n, calls, seed, worlds, correlation = task
     close = 0
     for number in range(worlds):
         rng = np.random.default_rng((seed, number))
         world = JudgedWorld.draw(n, ACCURACY, rng)
-        schedule = Halving(n, calls, seed=number)
+        schedule = Halving(n, calls, seed=number, repeat_correlation=correlation)
         answers: list[Comparison] = []
         while questions := schedule.next(answers):
             answers += [world.answer(question, rng) for question in questions]
@@ -50,10 +51,12 @@ def share_close(task: tuple[int, int, int, int]) -> float:
     return close / worlds
 
 
-def calls_needed(n: int, runs: int, pool: ProcessPoolExecutor) -> tuple[float, list[tuple[int, float]]]:
+def calls_needed(
+    n: int, runs: int, correlation: float, pool: ProcessPoolExecutor
+) -> tuple[float, list[tuple[int, float]]]:
     """(calls at which a line through logit(share) over log(calls) crosses 90 %, the measured shares)."""
-    budgets = [2 * round(step * halving_calls(n) / 2) for step in STEPS]
-    parts = [(n, calls, seed, max(1, runs // 4)) for calls in budgets for seed in range(4)]
+    budgets = [2 * round(step * halving_calls(n, correlation) / 2) for step in STEPS]
+    parts = [(n, calls, seed, max(1, runs // 4), correlation) for calls in budgets for seed in range(4)]
     found = np.array(list(pool.map(share_close, parts))).reshape(len(budgets), 4).mean(axis=1)
     clipped = np.clip(found, 0.02, 0.98)
     slope, level = np.polyfit(np.log(budgets), np.log(clipped / (1 - clipped)), 1)
@@ -150,19 +153,22 @@ def main() -> None:
     notes: list[str] = []
     with ProcessPoolExecutor() as pool:
         for n, (halving, round_robins) in TABLE.items():
-            enough, curve = calls_needed(n, options.runs, pool)
             error = (0.9 * 0.1 / options.runs) ** 0.5
-            told = ", ".join(f"{calls}: {each:.3f}" for calls, each in curve)
-            notes.append(
-                f"N={n}: share within 0.5 sd of the best by calls (Monte Carlo error {error:.3f}): {told}"
-            )
+            for correlation, kind, limit in (
+                (0.0, "independent answers", 1.3),
+                (1.0, "one vote a pair", None),
+            ):
+                enough, curve = calls_needed(n, options.runs, correlation, pool)
+                ratio, where = round(enough / halving, 3), f"N={n}, {kind}"
+                told = ", ".join(f"{calls}: {each:.3f}" for calls, each in curve)
+                notes.append(
+                    f"{where}: share within 0.5 sd of the best by calls (Monte Carlo error {error:.3f}): {told}"
+                )
+                rows += [
+                    {"measure": f"{where}: calls for 90 %", "value": round(enough), "limit": None},
+                    {"measure": f"{where}: calls / table ({halving})", "value": ratio, "limit": limit},
+                ]
             rows += [
-                {"measure": f"N={n}: calls for 90 % (both orders)", "value": round(enough), "limit": None},
-                {
-                    "measure": f"N={n}: calls / table of halving ({halving})",
-                    "value": round(enough / halving, 3),
-                    "limit": 1.3,
-                },
                 {"measure": f"N={n}: one round robin, calls", "value": round_robin_calls(n), "limit": None},
                 {"measure": f"N={n}: round robins for 90 % (table)", "value": round_robins, "limit": None},
             ]
@@ -184,8 +190,8 @@ def main() -> None:
         print(json.dumps(rows))
         return
     for row in rows:
-        limit = "" if row["limit"] is None else f"  (limit {row['limit']})"
-        print(f"{row['measure']:<60} {row['value']}{limit}")
+        bound = "" if row["limit"] is None else f"  (limit {row['limit']})"
+        print(f"{row['measure']:<60} {row['value']}{bound}")
     print("\n".join(notes))
 
 
