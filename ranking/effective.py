@@ -3,7 +3,8 @@
 Wilson's interval for the number of independent coins that would have shown the same spread over tasks (the effective
 sample size), with the t quantile of that spread's degrees of freedom. Near 0 and 1 a t interval over task means is
 symmetric where the mean's error is not, and covers too little: 0.85 at 10 tasks with a mean pass@4 of 0.86, where this
-one covers 0.96, at no more width (`scripts/bench_statistics.py`). Korn and Graubard, Surv. Methodol. 24 (1998) 193, for
+one is a tenth wider and covers 0.96 (`scripts/bench_statistics.py` measures more). Where nearly all tasks stand at one
+end (a mean of 0.98 from a few tasks), both cover too little. Korn and Graubard, Surv. Methodol. 24 (1998) 193, for
 effective sizes in binomial intervals; Franco et al., J. Surv. Stat. Methodol. 7 (2019) 334, for Wilson's among them.
 """
 

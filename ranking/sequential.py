@@ -23,8 +23,8 @@ class EProcess:
     """Whether one side wins more than half of its decisive comparisons, in either direction; looked at any time.
 
     The bet is a mixture over the win rate, Beta(a, a): e = B(a + w, a + l) / B(a, a) * 2^(w + l). A large `a` bets on
-    rates near 1/2. Of discordant pairs at a rate of 0.7, a = 5 stops after 55 on average (55 for a test at 80 %
-    power with one look is 49, at 95 % power 79).
+    rates near 1/2. At a rate of 0.7 it stops after 55 comparisons on average; an exact test that looks once takes 49 for
+    80 % power, and 79 for 95 %.
     """
 
     a: float = 5.0

@@ -37,7 +37,8 @@ def beta_binomial(passes: Sequence[int], repeats: Sequence[int], member: int) ->
     for c, m in sorted(zip(passes, repeats, strict=True)):
         log_weight += betaln(a + c, b + m - c) - betaln(a, b)
     weight = np.exp(log_weight - log_weight.max())
-    weight /= weight.sum()
+    counts = weight > 1e-9  # the rest of the grid together is below 1e-5
+    a, b, weight = a[counts], b[counts], weight[counts] / weight[counts].sum()
     a, b = a + passes[member], b + repeats[member] - passes[member]
     centre = float((weight * a / (a + b)).sum())
     return centre, *_interval(lambda x: float((weight * betainc(a, b, x)).sum()), 0.0, centre, 1.0)

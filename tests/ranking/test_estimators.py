@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranking import EmptyGroup, NonFiniteScore, UnknownCandidate, best_of_k, pass_at_k, pass_at_k_by_task
+from ranking import (
+    EmptyGroup,
+    NonFiniteScore,
+    UnknownCandidate,
+    best_of_k,
+    mean_ci_by_task,
+    pass_at_k,
+    pass_at_k_by_task,
+    rate_over_tasks,
+    wilson,
+)
 
 
 @given(st.integers(1, 60), st.data())
@@ -41,6 +51,28 @@ def test_the_interval_of_pass_at_k_is_over_tasks_and_short_tasks_are_counted():
     assert (found.rate.n, found.too_few, found.k) == (3, 1, 4)
     assert found.rate.low < expected < found.rate.high
     assert pass_at_k_by_task([(1, 1)], 2).rate.value is None
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=12))
+def test_the_interval_over_tasks_holds_the_mean_and_mirrors_with_it(means):
+    found, mirrored = rate_over_tasks(means), rate_over_tasks([1 - mean for mean in means])
+    assert 0.0 <= found.low <= found.value <= found.high <= 1.0
+    assert (1 - mirrored.high, 1 - mirrored.low) == pytest.approx((found.low, found.high), abs=1e-6)
+    assert found.high - found.low > 0.01
+
+
+def test_the_interval_over_tasks_is_wilsons_where_all_tasks_agree_and_near_the_t_interval_for_many():
+    ones = rate_over_tasks([1.0] * 9)
+    assert (ones.low, ones.high) == pytest.approx(wilson(9, 9))
+    rng = np.random.default_rng(0)
+    means = rng.beta(2, 2, size=400).tolist()
+    _, low, high = mean_ci_by_task([[mean] for mean in means])
+    many = rate_over_tasks(means)
+    assert (many.low, many.high) == pytest.approx((low, high), abs=0.002)
+    assert rate_over_tasks([0.4]).low is None
+    assert rate_over_tasks([]).value is None
+    with pytest.raises(NonFiniteScore):
+        rate_over_tasks([0.5, math.nan])
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.floats(-5, 5)), min_size=1, max_size=7), st.data())
