@@ -1,11 +1,12 @@
 """An interval for a mean of shares over tasks that respects the ends of the scale.
 
-Wilson's interval for the number of independent coins that would have shown the same spread over tasks (the effective
-sample size), with the t quantile of that spread's degrees of freedom. Near 0 and 1 a t interval over task means is
-symmetric where the mean's error is not, and covers too little: 0.85 at 10 tasks with a mean pass@4 of 0.86, where this
-one is a tenth wider and covers 0.96 (`scripts/bench_statistics.py` measures more). Where nearly all tasks stand at one
-end (a mean of 0.98 from a few tasks), both cover too little. Korn and Graubard, Surv. Methodol. 24 (1998) 193, for
-effective sizes in binomial intervals; Franco et al., J. Surv. Stat. Methodol. 7 (2019) 334, for Wilson's among them.
+Wilson's interval for the number of independent coins that would have shown the same spread over tasks (the
+effective sample size), with the t quantile of that spread's degrees of freedom. Near 0 and 1 a t interval
+over task means is symmetric where the mean's error is not, and covers too little: 0.85 at 10 tasks with a
+mean pass@4 of 0.86, where this one is a tenth wider and covers 0.96 (`scripts/bench_statistics.py` measures
+more). Where nearly all tasks stand at one end (a mean of 0.98 from a few tasks), both cover too little. Korn
+and Graubard, Surv. Methodol. 24 (1998) 193, for effective sizes in binomial intervals; Franco et al., J.
+Surv. Stat. Methodol. 7 (2019) 334, for Wilson's among them.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from .errors import NonFiniteScore
 def rate_over_tasks(means: Sequence[float], confidence: float = 0.95) -> Rate:
     """Mean of one value in [0, 1] a task, with its interval over tasks; `n` counts tasks.
 
-    The variance over tasks gets one task's worth of a coin's added, which keeps a few equal tasks from looking certain.
-    All equal says nothing about the spread: then it is Wilson's for one coin a task. One task has no interval, none has no
-    mean. Raises `NonFiniteScore` for values outside [0, 1].
+    The variance over tasks gets one task's worth of a coin's added, which keeps a few equal tasks from
+    looking certain. All equal says nothing about the spread: then it is Wilson's for one coin a task. One
+    task has no interval, none has no mean. Raises `NonFiniteScore` for values outside [0, 1].
     """
     from scipy.special import ndtri, stdtrit
 

@@ -58,8 +58,8 @@ def round_robin_calls(n: int) -> int:
 def halving_calls(n: int) -> int:
     """Calls after which halving finds a candidate within 0.5 sd of the best nine times in ten.
 
-    For strengths ~ N(0, 1) and a judge that is right about a random pair with probability 0.75; a line through
-    measured points (`scripts/bench_judge.py` prints them).
+    For strengths ~ N(0, 1) and a judge that is right about a random pair with probability 0.75; a line
+    through measured points (`scripts/bench_judge.py` prints them).
     """
     pairs = math.ceil(n * max(1.5, 4.4 - 0.42 * math.log2(max(n, 2))))
     return CALLS * min(pairs, MAX_SAMPLES * n * (n - 1) // 2)
@@ -68,10 +68,10 @@ def halving_calls(n: int) -> int:
 class Halving:
     """Successive halving: for the best of n. The weaker half of the field is dropped after every round.
 
-    Each of the ceil(log2 n) rounds spends a share of the budget in proportion to the square root of its field's
-    size, in Swiss order (equals meet). When a small field has asked all its pairs, its members meet the best of
-    those already out. Karnin, Koren and Somekh, ICML 2013, for the scheme; Bradley-Terry on all answers so far
-    decides who stays.
+    Each of the ceil(log2 n) rounds spends a share of the budget in proportion to the square root of its
+    field's size, in Swiss order (equals meet). When a small field has asked all its pairs, its members meet
+    the best of those already out. Karnin, Koren and Somekh, ICML 2013, for the scheme; Bradley-Terry on all
+    answers so far decides who stays.
     """
 
     def __init__(self, n: int, calls: int | None = None, *, seed: int = 0) -> None:

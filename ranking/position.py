@@ -1,8 +1,9 @@
 """Bradley-Terry with a parameter for the place: how much a judge favours whoever is shown first.
 
-P(i, shown first, beats j) = 1 / (1 + exp(-(theta_i - theta_j + b))), with normal priors on each theta and on b.
-Where every pair is asked once in a random order, this costs about no accuracy and takes the bias out of the strengths;
-always asking in the same order does not. Davidson and Beaver, Biometrics 33 (1977) 693, for the order effect.
+P(i, shown first, beats j) = 1 / (1 + exp(-(theta_i - theta_j + b))), with normal priors on each theta and on
+b. Where every pair is asked once in a random order, this costs about no accuracy and takes the bias out of
+the strengths; always asking in the same order does not. Davidson and Beaver, Biometrics 33 (1977) 693, for
+the order effect.
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ def fit_position(
     """Fit n candidates and the bias of the first place, from comparisons with `first` shown first.
 
     `prior_sd` and `position_sd`: standard deviations of a strength and of the bias before any comparison, in
-    logits. Strengths are the joint maximum, their covariance the inverse Hessian (Laplace). The bias is its posterior
-    mean, with the strengths integrated out (Tierney and Kadane, JASA 81 (1986) 82): at the joint maximum it is off by more
-    and more of its error as n grows. Raises `EmptyGroup`, `UnknownCandidate`,
+    logits. Strengths are the joint maximum, their covariance the inverse Hessian (Laplace). The bias is its
+    posterior mean, with the strengths integrated out (Tierney and Kadane, JASA 81 (1986) 82): at the joint
+    maximum it is off by more and more of its error as n grows. Raises `EmptyGroup`, `UnknownCandidate`,
     `NonFiniteScore`, `NotConverged`.
     """
     if not (math.isfinite(position_sd) and position_sd > 0):
@@ -93,7 +94,7 @@ class _Model:
         )
 
     def marginal_bias(self, best: Array, se: float) -> tuple[float, float]:
-        """Mean and standard deviation of the bias, the strengths integrated out at each of a grid of its values."""
+        """Mean and standard deviation of the bias, the strengths integrated out at a grid of its values."""
         n, points = self.n, best[-1] + se * np.linspace(-4.0, 4.0, _POINTS)
         log_density = []
         for point in points.tolist():
