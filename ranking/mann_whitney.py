@@ -4,8 +4,8 @@ U counts, over all pairs of a passing and a failing candidate of one stratum, ho
 the higher score, a tie one half; the statistic is the sum of U over strata. Under the null the outcomes of a
 stratum are exchangeable: every choice of the same number of passing candidates is equally likely. That
 distribution is counted out exactly for each stratum, ties included, and the strata are convolved. Mann and
-Whitney, Ann. Math. Stat. 18 (1947) 50; Mehta, Patel and Wei, Biometrika 75 (1988) 295, for the exact test in
-strata.
+Whitney, Ann. Math. Stat. 18 (1947) 50; van Elteren, Bull. Int. Stat. Inst. 37 (1960) 351, for strata;
+Streitberg and Röhmel, Stat. Softw. Newsl. 12 (1986) 10, for the counting.
 """
 
 from __future__ import annotations
