@@ -67,9 +67,9 @@ def fit(
 ) -> Fit:
     """Fit n candidates from comparisons, or from a win matrix of shape (n, n).
 
-    `prior_sd` is the standard deviation of each strength before any comparison, in logits. `start`, shape (n,):
-    strengths of an earlier fit to begin from instead of choix's estimate; the result is the same, sooner.
-    `repeat_correlation`: how repeated comparisons of one pair count (`win_matrix`). Raises
+    `prior_sd` is the standard deviation of each strength before any comparison, in logits. `start`, shape
+    (n,): strengths of an earlier fit to begin from instead of choix's estimate; the result is the same,
+    sooner. `repeat_correlation`: how repeated comparisons of one pair count (`win_matrix`). Raises
     `EmptyGroup`, `UnknownCandidate`, `NonFiniteScore`, `NotConverged`.
     """
     if n < 1:

@@ -1,7 +1,8 @@
 """Advantages: how much better an attempt was than the others of its group, and a step than its siblings.
 
-A missing reward (the machinery failed) is left out: it is no 0, and has no advantage. A group whose rewards are all
-equal, or that has one reward only, teaches nothing, and is flagged; nothing is divided by a spread of rounding errors.
+A missing reward (the machinery failed) is left out: it is no 0, and has no advantage. A group whose rewards
+are all equal, or that has one reward only, teaches nothing, and is flagged; nothing is divided by a spread of
+rounding errors.
 """
 
 from __future__ import annotations
@@ -32,11 +33,12 @@ class Advantages:
 def advantages(rewards: Sequence[float | None], kind: Kind = "rloo") -> Advantages:
     """Advantages of a group of attempts at one task, None for a missing reward.
 
-    - "rloo": r_i minus the mean of the others; unbiased. Kool, van Hoof and Welling, "Buy 4 REINFORCE Samples, Get a
-      Baseline for Free!" (ICLR workshop 2019).
-    - "grpo": (r_i - mean) / sd, with the population's sd (over n) and no epsilon; it weights up tasks that nearly always
-      or nearly never pass. Shao et al., "DeepSeekMath" (2024).
-    - "dr_grpo": r_i - mean, which is (n - 1) / n of "rloo". Liu et al., "Understanding R1-Zero-Like Training" (2025).
+    - "rloo": r_i minus the mean of the others; unbiased. Kool, van Hoof and Welling, "Buy 4 REINFORCE
+      Samples, Get a Baseline for Free!" (ICLR workshop 2019).
+    - "grpo": (r_i - mean) / sd, with the population's sd (over n) and no epsilon; it weights up tasks that
+      nearly always or nearly never pass. Shao et al., "DeepSeekMath" (2024).
+    - "dr_grpo": r_i - mean, which is (n - 1) / n of "rloo". Liu et al., "Understanding R1-Zero-Like Training"
+      (2025).
 
     Raises `EmptyGroup` for no rewards at all, `NonFiniteScore`, `ValueError` for an unknown kind.
     """

@@ -1,4 +1,4 @@
-"""What k attempts would give, estimated from n: without bias, and with the task as the unit of the interval."""
+"""What k attempts would give, estimated from n: without bias, with the task as the unit of intervals."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .errors import EmptyGroup, NonFiniteScore, UnknownCandidate
 def pass_at_k(n: int, c: int, k: int) -> float:
     """P(at least one of k attempts passes), from n attempts of which c passed: 1 - C(n - c, k) / C(n, k).
 
-    Unbiased for independent attempts, as 1 - (1 - c / n)^k is not. Computed as a product of shares in log space, so
-    large n and tiny results keep their digits. Chen et al., "Evaluating Large Language Models Trained on Code"
-    (2021), section 2.1. Raises `NonFiniteScore` unless 0 <= c <= n and 1 <= k <= n.
+    Unbiased for independent attempts, as 1 - (1 - c / n)^k is not. Computed as a product of shares in log
+    space, so large n and tiny results keep their digits. Chen et al., "Evaluating Large Language Models
+    Trained on Code" (2021), section 2.1. Raises `NonFiniteScore` unless 0 <= c <= n and 1 <= k <= n.
     """
     if not 0 <= c <= n:
         raise NonFiniteScore(f"{c} passes of {n} attempts: passes lie between 0 and n")
@@ -40,8 +40,9 @@ class PassAtK:
 def pass_at_k_by_task(counts: Sequence[tuple[int, int]], k: int) -> PassAtK:
     """pass@k of each task from its (attempts, passes), and the mean over tasks with its interval.
 
-    Attempts of one task are no independent samples of the benchmark: the interval is over tasks (`mean_ci_by_task`). Attempts without an
-    outcome are in neither number. Raises `EmptyGroup` without any task, `NonFiniteScore`.
+    Attempts of one task are no independent samples of the benchmark: the interval is over tasks
+    (`mean_ci_by_task`). Attempts without an outcome are in neither number. Raises `EmptyGroup` without any
+    task, `NonFiniteScore`.
     """
     if not counts:
         raise EmptyGroup("no tasks, so no pass@k")
@@ -52,9 +53,10 @@ def pass_at_k_by_task(counts: Sequence[tuple[int, int]], k: int) -> PassAtK:
 def best_of_k(scores: Sequence[float], values: Sequence[float], k: int) -> float:
     """The mean value of the candidate with the highest score among k drawn from these n, over all draws.
 
-    With ascending scores it is sum_i C(i - 1, k - 1) / C(n, k) value_i, the unbiased estimate of what choosing by this
-    score gives; candidates of equal score share their weight, as if one of them were taken by lot. Raises
-    `EmptyGroup`, `UnknownCandidate` for unequal lengths, `NonFiniteScore` for NaN, infinity, or k outside 1 to n.
+    With ascending scores it is sum_i C(i - 1, k - 1) / C(n, k) value_i, the unbiased estimate of what
+    choosing by this score gives; candidates of equal score share their weight, as if one of them were taken
+    by lot. Raises `EmptyGroup`, `UnknownCandidate` for unequal lengths, `NonFiniteScore` for NaN, infinity,
+    or k outside 1 to n.
     """
     n = len(scores)
     if n == 0:

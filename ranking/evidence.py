@@ -1,9 +1,10 @@
 """What counts as evidence that a ranking means something.
 
-A p-value computed on the outcomes that made the ranking is circular: with equal branches the predecessor's number
-falls below 0.05 in 23 % of groups of 12, and always in groups of 32. Two things are evidence. A judge that did
-not see the outcomes can be tested against them (`judge_validity`); and two verifiers, or two runs of one, can each
-rank for the other to test (`cross_fit`). Both are exact permutation tests with the task as the stratum.
+A p-value computed on the outcomes that made the ranking is circular: with equal branches the predecessor's
+number falls below 0.05 in 23 % of groups of 12, and always in groups of 32. Two things are evidence. A judge
+that did not see the outcomes can be tested against them (`judge_validity`); and two verifiers, or two runs of
+one, can each rank for the other to test (`cross_fit`). Both are exact permutation tests with the task as the
+stratum.
 """
 
 from __future__ import annotations
@@ -45,16 +46,17 @@ def judge_validity(
 ) -> JudgeValidity:
     """Test a judge's scores (strengths, wins) against outcomes that it did not see, stratified by task.
 
-    `blind`: nothing in the judge's prompts told how a candidate fared in the verifier. `basis="heldout"` asks for
-    evidence, and raises `LeakError` when the judge was not blind; `basis="circular"` describes (the AUC) and gives no
-    p. The interval of the AUC is over tasks (`mean_ci_by_task`), and for a single task Newcombe's method 5 (Stat. Med. 25
-    (2006) 559). Also raises `EmptyGroup`, `UnknownCandidate`, `NonFiniteScore`.
+    `blind`: nothing in the judge's prompts told how a candidate fared in the verifier. `basis="heldout"` asks
+    for evidence, and raises `LeakError` when the judge was not blind; `basis="circular"` describes (the AUC)
+    and gives no p. The interval of the AUC is over tasks (`mean_ci_by_task`), and for a single task
+    Newcombe's method 5 (Stat. Med. 25 (2006) 559). Also raises `EmptyGroup`, `UnknownCandidate`,
+    `NonFiniteScore`.
     """
     if not tasks:
         raise EmptyGroup("no tasks, so nothing to test the judge on")
     if basis == "heldout" and not blind:
         raise LeakError(
-            "the judge saw the outcomes that it is to be tested against: judge without the verifier's output, or "
+            "the judge saw the outcomes it is to be tested against: judge without the verifier's output, or "
             'ask with basis="circular", which gives no p-value'
         )
     test = mann_whitney(tasks)
@@ -84,13 +86,13 @@ class CrossFit:
 
 
 def cross_fit(first: Sequence[Stratum], second: Sequence[Stratum]) -> CrossFit:
-    """Whether what one verifier ranks high passes another that had no part in the ranking, and the other way round.
+    """Whether what one verifier ranks high passes another that had no part in it, and the other way round.
 
-    `first[t]` and `second[t]` are the same candidates of task t in the same order. Valid when the two err independently
-    of each other on equal candidates, for any dependence of the two p-values: together they are twice the smaller
-    (Bonferroni). Where both only pass or fail, the two directions are one and the same test (Fisher's, in strata),
-    and its p stands as it is; which of the two holds is fixed by the margins that the test conditions on. Raises
-    `EmptyGroup`, `UnknownCandidate`, `NonFiniteScore`.
+    `first[t]` and `second[t]` are the same candidates of task t in the same order. Valid when the two err
+    independently of each other on equal candidates, for any dependence of the two p-values: together they are
+    twice the smaller (Bonferroni). Where both only pass or fail, the two directions are one and the same test
+    (Fisher's, in strata), and its p stands as it is; which of the two holds is fixed by the margins that the
+    test conditions on. Raises `EmptyGroup`, `UnknownCandidate`, `NonFiniteScore`.
     """
     if not first:
         raise EmptyGroup("no tasks, so nothing to cross-fit")
@@ -98,8 +100,8 @@ def cross_fit(first: Sequence[Stratum], second: Sequence[Stratum]) -> CrossFit:
         len(a.passed) != len(b.passed) for a, b in zip(first, second, strict=True)
     ):
         raise UnknownCandidate(
-            "the two verifiers judged different candidates: give both the same tasks and candidates, None for a "
-            "missing outcome"
+            "the two verifiers judged different candidates: give both the same tasks and candidates, None for "
+            "a missing outcome"
         )
     kept = [_known_to_both(a, b) for a, b in zip(first, second, strict=True)]
     one = mann_whitney([Stratum(a.scores, b.passed) for a, b in kept])
@@ -123,7 +125,7 @@ def _auc(test: MannWhitney, tasks: Sequence[Stratum]) -> tuple[float | None, flo
 
 
 def _newcombe(auc: float, m: int, n: int) -> tuple[float, float]:
-    """The values t with |auc - t| <= z sqrt(V(t)), V the variance of the AUC of two exponential distributions."""
+    """All t with |auc - t| <= z sqrt(V(t)), V the variance of the AUC of two exponential distributions."""
     spare = (m + n) / 2.0 - 1.0
 
     def holds(t: float) -> bool:

@@ -1,10 +1,11 @@
 """The exact one-sided Mann-Whitney test in strata: do the scores put passing candidates above failing ones?
 
-U counts, over all pairs of a passing and a failing candidate of one stratum, how often the passing one has the higher
-score, a tie one half; the statistic is the sum of U over strata. Under the null the outcomes of a stratum are
-exchangeable: every choice of the same number of passing candidates is equally likely. That distribution is counted out
-exactly for each stratum, ties included, and the strata are convolved. Mann and Whitney, Ann. Math. Stat. 18 (1947) 50;
-Mehta, Patel and Wei, Biometrika 75 (1988) 295, for the exact test in strata.
+U counts, over all pairs of a passing and a failing candidate of one stratum, how often the passing one has
+the higher score, a tie one half; the statistic is the sum of U over strata. Under the null the outcomes of a
+stratum are exchangeable: every choice of the same number of passing candidates is equally likely. That
+distribution is counted out exactly for each stratum, ties included, and the strata are convolved. Mann and
+Whitney, Ann. Math. Stat. 18 (1947) 50; van Elteren, Bull. Int. Stat. Inst. 37 (1960) 351, for strata;
+Streitberg and Röhmel, Stat. Softw. Newsl. 12 (1986) 10, for the counting.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _MAX_CONVOLVED = 3 * 10**8
 
 @dataclass(frozen=True)
 class Stratum:
-    """One task: a score and a pass or fail for each candidate, None where there is none (left out of the test)."""
+    """One task: a score and a pass or fail for each candidate; one with a None is left out of the test."""
 
     scores: Sequence[float | None]  #: higher is better
     passed: Sequence[bool | None]
@@ -72,8 +73,8 @@ class MannWhitney:
 def mann_whitney(strata: Iterable[Stratum]) -> MannWhitney:
     """One-sided p for "passing candidates have higher scores", conditional on the outcomes of each stratum.
 
-    Valid for any number and size of strata, also one; it does not depend on the order of strata or candidates. Raises
-    `UnknownCandidate`, `NonFiniteScore`.
+    Valid for any number and size of strata, also one; it does not depend on the order of strata or
+    candidates. Raises `UnknownCandidate`, `NonFiniteScore`.
     """
     given = [stratum.known() for stratum in strata]
     both = [(np.sort(passing), np.sort(failing)) for passing, failing in given if passing and failing]
@@ -141,7 +142,7 @@ def _doubled_ranks(values: Array) -> NDArray[np.int64]:
 
 @lru_cache(maxsize=512)
 def _pmf(ranks: tuple[int, ...], size: int) -> Array:
-    """Probability of each sum, from the smallest, of `size` of these ascending ranks drawn without replacement."""
+    """Probability of each sum of `size` of these ascending ranks, drawn without replacement."""
     top = sum(ranks[-size:])
     ways = np.zeros((size + 1, top + 1))
     ways[0, 0] = 1.0

@@ -33,7 +33,7 @@ class Measured:
 
 
 def false_positives(measure: str, found: Sequence[float | None], *, limited: bool = True) -> Measured:
-    """The share of p-values below 0.05 (None: no claim); at most 0.05 plus two standard errors of a true 0.05."""
+    """The share of p-values below 0.05; None is no claim. At most 0.05 plus two standard errors of it."""
     row = share(measure, [p is not None and p < ALPHA for p in found])
     limit = round(ALPHA + 2.0 * math.sqrt(ALPHA * (1.0 - ALPHA) / len(found)), 4)
     return Measured(row.measure, row.value, limit if limited else None, row.note)

@@ -1,4 +1,4 @@
-"""Newton's method for the strictly convex objectives of this package. Converges from any start, or says so."""
+"""Newton's method for this package's strictly convex objectives. Converges from any start, or says so."""
 
 from __future__ import annotations
 
@@ -46,6 +46,6 @@ def minimise(
         x, value = tried, tried_value
     raise NotConverged(
         f"{what}: gradient {float(np.abs(gradient(x)).max()):.2g} after {_MAX_STEPS} steps (wanted "
-        f"{tolerance:.2g}); weights of very different size or a very wide prior do this: bring the weights near 1 "
-        "and prior_sd below 100"
+        f"{tolerance:.2g}); weights of very different size or a very wide prior do this: bring the weights near "
+        "1 and prior_sd below 100"
     )

@@ -77,9 +77,10 @@ def halving_calls(n: int, repeat_correlation: float = 1.0) -> int:
 class Halving:
     """Successive halving: for the best of n. The weaker half of the field is dropped after every round.
 
-    Each of the ceil(log2 n) rounds spends a share of the budget in proportion to the square root of its field's
-    size: in Swiss order (equals meet) where repeats of a pair are one vote, else at random, and as often as the budget
-    allows. When a small field has asked all its pairs, its members meet the best of those already out. Karnin, Koren and Somekh, ICML 2013, for the scheme; Bradley-Terry on all answers so far
+    Each of the ceil(log2 n) rounds spends a share of the budget in proportion to the square root of its
+    field's size: in Swiss order (equals meet) where repeats of a pair are one vote, else at random and as
+    often as the budget allows. When a small field has asked all its pairs, its members meet the best of those
+    already out. Karnin, Koren and Somekh, ICML 2013, for the scheme; Bradley-Terry on all answers so far
     decides who stays.
     """
 

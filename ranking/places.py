@@ -1,10 +1,11 @@
 """What a fit says about places: the probability of being best, and an interval for the rank.
 
-Both come from draws of the strengths from their joint normal posterior (the Laplace approximation), which keeps
-what a table of standard errors loses: strengths of one group are correlated. With truth drawn from the prior, an
-interval holds the true rank as often as it says, on average over candidates; a truth far from the prior is covered
-less well (`scripts/bench_statistics.py` measures both). Laird and Louis, J. Educ. Stat. 14 (1989) 29, and Goldstein
-and Spiegelhalter, JRSS A 159 (1996) 385, for ranks by the posterior of the strengths.
+Both come from draws of the strengths from their joint normal posterior (the Laplace approximation), which
+keeps what a table of standard errors loses: strengths of one group are correlated. With truth drawn from the
+prior, an interval holds the true rank as often as it says, on average over candidates; a truth far from the
+prior is covered less well (`scripts/bench_statistics.py` measures both). Laird and Louis, J. Educ. Stat. 14
+(1989) 29, and Goldstein and Spiegelhalter, JRSS A 159 (1996) 385, for ranks by the posterior of the
+strengths.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ class Places:
 def places(fitted: Fit, *, confidence: float = 0.95, seed: int = 0) -> Places:
     """Probability of being best and rank intervals of a fit's candidates.
 
-    The interval is the run of ranks whose posterior share is nearest to `confidence`, widened to include the fitted
-    rank: ranks are whole, and at least 0.95 for each would be 0.98 on average in a group of 8. Nothing orders candidates of different components: `p_best` is None for all, and each of the
-    others widens an interval by one rank. Equal candidates get equal numbers, whatever their order.
+    The interval is the run of ranks whose posterior share is nearest to `confidence`, widened to include the
+    fitted rank: ranks are whole, and at least 0.95 for each would be 0.98 on average in a group of 8. Nothing
+    orders candidates of different components: `p_best` is None for all, and each of the others widens an
+    interval by one rank. Equal candidates get equal numbers, whatever their order.
     """
     n = len(fitted.theta)
     p_best: list[float | None] = [None] * n
@@ -63,7 +65,7 @@ def draw_strengths(theta: Array, cov: Array, draws: int, rng: np.random.Generato
 
 
 def _rank_shares(theta: Array, cov: Array, seed: int) -> Array:
-    """[i, r]: the share of draws in which candidate i has rank r + 1. Drawn in an order of the candidates' own."""
+    """[i, r]: the share of draws in which i has rank r + 1. Drawn in an order of the candidates' own."""
     n = len(theta)
     keys = [(round(-float(theta[i]), 9), *sorted(np.round(cov[i], 9).tolist())) for i in range(n)]
     order = sorted(range(n), key=lambda i: keys[i])
@@ -87,7 +89,7 @@ def _groups(keys: Sequence[tuple[float, ...]]) -> list[NDArray[np.int64]]:
 
 
 def _run_of_ranks(shares: Array, confidence: float) -> tuple[int, int]:
-    """For each length the run that holds most (of equals the better ranks); of these the nearest to `confidence`."""
+    """For each length the run that holds most (of equals the better ranks); of these the nearest one."""
     below = np.concatenate([[0.0], np.cumsum(shares)])
     runs = []
     for length in range(1, len(shares) + 1):

@@ -1,8 +1,8 @@
 """The winner's curse: what the chosen candidate is worth, when it was chosen because its number was high.
 
-The best of several noisy numbers is too high on average. Held-out repeats of the chosen one, which had no part in
-the choice, are unbiased: they are evidence. Without them the number can only be shrunk towards its group by a
-model of how much the candidates really differ; that is labelled as a model, and is no evidence.
+The best of several noisy numbers is too high on average. Held-out repeats of the chosen one, which had no
+part in the choice, are unbiased: they are evidence. Without them the number can only be shrunk towards its
+group by a model of how much the candidates really differ; that is labelled as a model, and is no evidence.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ def chosen_rate(
 ) -> Chosen:
     """The pass rate of a candidate that was chosen by its passes, `passes[i]` of `repeats[i]` runs.
 
-    `heldout`: (passes, runs) of the chosen one that had no part in the choice; the corrected value is their rate with
-    Wilson's interval. Without any, they are `shrinkage.beta_binomial`'s. Raises `EmptyGroup`, `UnknownCandidate`, `NonFiniteScore`.
+    `heldout`: (passes, runs) of the chosen one that had no part in the choice; the corrected value is their
+    rate with Wilson's interval. Without any, they are `shrinkage.beta_binomial`'s. Raises `EmptyGroup`,
+    `UnknownCandidate`, `NonFiniteScore`.
     """
     _check_group(len(passes), len(repeats), chosen)
     for c, m in zip(passes, repeats, strict=True):
@@ -61,8 +62,9 @@ def chosen_score(
 ) -> Chosen:
     """The score of a candidate that was chosen by its score, each with its standard error (above 0).
 
-    `heldout`: (score, standard error) of the chosen one from runs that had no part in the choice. Without, the corrected
-    value and its interval are `shrinkage.normal_normal`'s. Raises `EmptyGroup`, `UnknownCandidate`, `NonFiniteScore`.
+    `heldout`: (score, standard error) of the chosen one from runs that had no part in the choice. Without,
+    the corrected value and its interval are `shrinkage.normal_normal`'s. Raises `EmptyGroup`,
+    `UnknownCandidate`, `NonFiniteScore`.
     """
     _check_group(len(scores), len(ses), chosen)
     for score, se in (*zip(scores, ses, strict=True), *([heldout] if heldout else [])):
@@ -89,7 +91,7 @@ class FalseWinners:
 def false_winner_rate(
     verified: Sequence[Sequence[bool | None]], candidates: Sequence[Sequence[int]]
 ) -> FalseWinners:
-    """`verified[t]`: for each winner of task t (one or more groups) whether it passed again, None if that could not be told.
+    """`verified[t]`: for each winner of task t whether it passed again, None if that could not be told.
 
     `candidates[t]`: how many each was chosen from. With one winner a task the interval is Wilson's, otherwise
     `mean_ci_by_task`'s. Raises `EmptyGroup` without any winner, `UnknownCandidate` when the two do not match.

@@ -1,8 +1,9 @@
-"""Stopping early without paying for it in false claims: e-processes, and stopping rules for a batch of branches.
+"""Stopping early without paying for it in false claims: e-processes and a confidence sequence.
 
-An e-process is a bet against a null hypothesis that starts with 1 and, while the null holds, never grows on average,
-whenever one looks; P(it ever reaches 1 / alpha) <= alpha (Ville). So one may look after every outcome. Robbins, Ann. Math.
-Stat. 41 (1970) 1397, for mixtures; Ramdas et al., Stat. Sci. 38 (2023) 576, for the whole.
+An e-process is a bet against a null hypothesis that starts with 1 and, while the null holds, never grows on
+average, whenever one looks; P(it ever reaches 1 / alpha) <= alpha (Ville). So one may look after every
+outcome. Robbins, Ann. Math. Stat. 41 (1970) 1397, for mixtures; Ramdas et al., Stat. Sci. 38 (2023) 576, for
+the whole.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ _NEAR_ZERO = 0.25  # first parameter of the beta density that a bet on a low rat
 
 @dataclass
 class EProcess:
-    """Whether one side wins more than half of its decisive comparisons, in either direction; looked at any time.
+    """Whether one side wins more than half of the decisive comparisons, or fewer; looked at any time.
 
-    The bet is a mixture over the win rate, Beta(a, a): e = B(a + w, a + l) / B(a, a) * 2^(w + l). A large `a` bets on
-    rates near 1/2. Of discordant pairs at a rate of 0.7, a = 5 stops after 55 on average (55 for a test at 80 %
-    power with one look is 49, at 95 % power 79).
+    The bet is a mixture over the win rate, Beta(a, a): e = B(a + w, a + l) / B(a, a) * 2^(w + l). A large `a`
+    bets on rates near 1/2. At a rate of 0.7 it stops after 55 comparisons on average; an exact test that
+    looks once takes 49 for 80 % power, and 79 for 95 %.
     """
 
     a: float = 5.0
@@ -66,9 +67,9 @@ class EProcess:
 def against_at_least(passes: int, fails: int, rate: float) -> float:
     """e-value against "the pass rate is at least `rate`": large when it is lower.
 
-    A mixture over all lower rates q of prod q^pass (1 - q)^fail / (rate^pass (1 - rate)^fail), with density in proportion
-    to q^(-3/4), which bets on rates near 0 (33 fails and no pass reject 0.1; a uniform one takes 43): for each q the ratio
-    is a supermartingale under every rate of the null.
+    A mixture over all lower rates q of prod q^pass (1 - q)^fail / (rate^pass (1 - rate)^fail), with density
+    in proportion to q^(-3/4), which bets on rates near 0 (33 fails and no pass reject 0.1; a uniform one
+    takes 43): for each q the ratio is a supermartingale under every rate of the null.
     """
     from scipy.special import betainc
 
@@ -90,10 +91,10 @@ def against_at_most(passes: int, fails: int, rate: float) -> float:
 
 
 def confidence_sequence(passes: int, fails: int, alpha: float = ALPHA) -> tuple[float, float]:
-    """Interval for a pass rate that holds with probability 1 - alpha at all times together, so also after any stop.
+    """Interval for a pass rate that holds at all times together with probability 1 - alpha: after any stop.
 
-    All rates r against which the Beta(1/2, 1/2) mixture B(w + 1/2, l + 1/2) / (B(1/2, 1/2) r^w (1 - r)^l) has not reached
-    1 / alpha. Wider than an interval for a fixed number; (0, 1) before the first outcome.
+    All rates r against which the Beta(1/2, 1/2) mixture B(w + 1/2, l + 1/2) / (B(1/2, 1/2) r^w (1 - r)^l) has
+    not reached 1 / alpha. Wider than an interval for a fixed number; (0, 1) before the first outcome.
     """
     _check_share(alpha=alpha)
     n = passes + fails

@@ -1,8 +1,8 @@
 """What a member of a group is probably worth, by a model of how much the group really differs.
 
-The models assume that the members come from one distribution, of unknown mean and spread; both are summed over a
-grid, so that a group that tells little about its spread gives wide intervals. Groups of any size; no evidence.
-Gelman et al., Bayesian Data Analysis, 3rd ed., sections 5.3 and 5.4.
+The models assume that the members come from one distribution, of unknown mean and spread; both are summed
+over a grid, so that a group that tells little about its spread gives wide intervals. Groups of any size; no
+evidence. Gelman et al., Bayesian Data Analysis, 3rd ed., sections 5.3 and 5.4.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _SPREADS = 400
 def beta_binomial(passes: Sequence[int], repeats: Sequence[int], member: int) -> tuple[float, float, float]:
     """(mean, low, high) of the posterior of a member's pass rate, 95 %.
 
-    The rates come from a beta distribution with a uniform mean and a concentration k with 1 / (1 + k) uniform.
+    The rates come from a beta distribution with a uniform mean and a concentration k with 1 / (1 + k)
+    uniform.
     """
     from scipy.special import betainc, betaln
 
@@ -37,7 +38,8 @@ def beta_binomial(passes: Sequence[int], repeats: Sequence[int], member: int) ->
     for c, m in sorted(zip(passes, repeats, strict=True)):
         log_weight += betaln(a + c, b + m - c) - betaln(a, b)
     weight = np.exp(log_weight - log_weight.max())
-    weight /= weight.sum()
+    counts = weight > 1e-9  # the rest of the grid together is below 1e-5
+    a, b, weight = a[counts], b[counts], weight[counts] / weight[counts].sum()
     a, b = a + passes[member], b + repeats[member] - passes[member]
     centre = float((weight * a / (a + b)).sum())
     return centre, *_interval(lambda x: float((weight * betainc(a, b, x)).sum()), 0.0, centre, 1.0)
@@ -46,7 +48,8 @@ def beta_binomial(passes: Sequence[int], repeats: Sequence[int], member: int) ->
 def normal_normal(scores: Sequence[float], ses: Sequence[float], member: int) -> tuple[float, float, float]:
     """(mean, low, high) of the posterior of a member's true score, 95 %; a group of one is not shrunk.
 
-    True scores are normal with a flat mean and a half-Cauchy spread, of the scale of the median standard error.
+    True scores are normal with a flat mean and a half-Cauchy spread, of the scale of the median standard
+    error.
     """
     from scipy.special import ndtr
 

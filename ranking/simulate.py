@@ -113,7 +113,7 @@ def ring_with_chords(strengths: Array, rng: np.random.Generator) -> list[Compari
 
 
 def successive_halving(strengths: Array, rng: np.random.Generator) -> list[Comparison]:
-    """Pairs chosen by the answers, one call a question; a second call about a pair is independent of the first."""
+    """Pairs chosen by the answers, one call a question; a second one about a pair is independent of it."""
     schedule = Halving(len(strengths), seed=int(rng.integers(1 << 30)))
     answers: list[Comparison] = []
     while questions := schedule.next(answers):

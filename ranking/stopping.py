@@ -1,8 +1,8 @@
 """When a batch of branches of one task has been long enough, and what its pass rate is after such a stop.
 
-A rule is part of the result: the rate of passes after a stop that depended on them is biased (a batch that stops at
-its fourth pass ends on a pass). So a decision carries its rule, and in place of the raw rate an estimate without
-bias and an interval that hold under the rule.
+A rule is part of the result: the rate of passes after a stop that depended on them is biased (a batch that
+stops at its fourth pass ends on a pass). So a decision carries its rule, and in place of the raw rate an
+estimate without bias and an interval that hold under the rule.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from .sequential import ALPHA, against_at_least, against_at_most, confidence_seq
 
 @dataclass(frozen=True)
 class Futility:
-    """Stop when the pass rate is shown to be below `low` or above `high`: there will be too little to learn from.
+    """Stop when the pass rate is shown to be below `low` or above `high`: too little to learn from.
 
-    Each side is an e-process with error `alpha`; at a rate of exactly `low` or `high`, or between, either stops wrongly with
-    probability `alpha` at most, however long the batch.
+    Each side is an e-process with error `alpha`; at a rate of exactly `low` or `high`, or between, either
+    stops wrongly with probability `alpha` at most, however long the batch.
     """
 
     low: float = 0.10
@@ -78,7 +78,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class StopRule:
-    """For the branches of one task: at most `cap`, fewer when one of the rules says so. None: without that rule."""
+    """For the branches of one task: at most `cap`, fewer when a rule says so. None: without that rule."""
 
     cap: int = 64
     contrast: Contrast | None = Contrast()
@@ -91,9 +91,9 @@ class StopRule:
     def decide(self, outcomes: Sequence[bool | None]) -> Decision:
         """Decide on the outcomes so far, in the order in which they were started; None is a missing one.
 
-        The rules are asked after every outcome, so that a stop stands at the first point that called for it, also when more
-        branches were in flight. A missing outcome counts towards the cap (a broken machine must not run on) and towards
-        nothing else.
+        The rules are asked after every outcome, so that a stop stands at the first point that called for it,
+        also when more branches were in flight. A missing outcome counts towards the cap (a broken machine
+        must not run on) and towards nothing else.
         """
         passes = fails = missing = 0
         reason = ""
@@ -141,10 +141,11 @@ class StopRule:
 def unbiased_rate(rule: StopRule, passes: int, fails: int, missing: int = 0) -> float:
     """The pass rate without bias after a stop at this point: the share of ways there that begin with a pass.
 
-    All orders of outcomes that lead to one stopping point without stopping before are equally likely, whatever the rate,
-    and the first outcome is unbiased; this is its mean given the stopping point. Girshick, Mosteller and Savage,
-    Ann. Math. Stat. 17 (1946) 13. Missing outcomes are taken as independent of what they would have been. Raises
-    `NonFiniteScore` when the rule does not stop there, or stops on every way there.
+    All orders of outcomes that lead to one stopping point without stopping before are equally likely,
+    whatever the rate, and the first outcome is unbiased; this is its mean given the stopping point. Girshick,
+    Mosteller and Savage, Ann. Math. Stat. 17 (1946) 13. Missing outcomes are taken as independent of what
+    they would have been. Raises `NonFiniteScore` when the rule does not stop there, or stops on every way
+    there.
     """
     if not _stops(rule, passes, fails, missing):
         raise NonFiniteScore(f"{rule} does not stop at {passes} passes and {fails} fails")

@@ -1,4 +1,4 @@
-"""Top-two Thompson sampling: the best of n with the fewest questions, for who can wait for many short rounds."""
+"""Top-two Thompson sampling: the best of n in many short rounds of questions."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ _PRIOR_SD = 1.0
 class TopTwo:
     """For the best of n: whoever a draw from the posterior calls best meets whoever another draw calls best.
 
-    The first round is a random path through all candidates, so that everybody is compared with somebody; every
-    further one asks a quarter as many questions as there are candidates. Ends with `stop == "bayes"` when the
-    leader is within half a standard deviation of the best with posterior probability 0.95. That holds where the
-    judge follows a Bradley-Terry model, each call of it one comparison (agreement of both orders is two wins, a
-    tie one for each); it is no guarantee against a judge with a fixed bias about single pairs.
-    Russo, Oper. Res. 68 (2020) 1625, for the sampling.
+    The first round is a random path through all candidates, so that everybody is compared with somebody;
+    every further one asks a quarter as many questions as there are candidates. Ends with `stop == "bayes"`
+    when the leader is within half a standard deviation of the best with posterior probability 0.95. That
+    holds where the judge follows a Bradley-Terry model, each call of it one comparison (agreement of both
+    orders is two wins, a tie one for each); it is no guarantee against a judge with a fixed bias about single
+    pairs. Russo, Oper. Res. 68 (2020) 1625, for the sampling.
     """
 
     def __init__(
         self, n: int, calls: int | None = None, *, seed: int = 0, repeat_correlation: float = 1.0
     ) -> None:
-        """`repeat_correlation` below 1 lifts the bound on repeats of a pair. `calls`: at most, two a question; default those of a round robin. Raises `EmptyGroup`, `BudgetTooSmall`."""
+        """`calls`: at most; default those of a round robin. `repeat_correlation` below 1 lifts the bound on
+        repeats of a pair. Raises `EmptyGroup`, `BudgetTooSmall`."""
         check_calls(n, calls, least=n - 1)
         self._n = n
         self._most = max_samples(repeat_correlation)
@@ -54,7 +55,7 @@ class TopTwo:
         if not self._asked:
             path = self._rng.permutation(self._n).tolist()
             return self._ask(list(pairwise(path)))
-        # Each answer a source of its own: unlike in the final ranking, a second answer about a pair adds to the first.
+        # Each answer a source of its own: unlike in a ranking, a second one about a pair adds to the first.
         calls = [replace(a, weight=CALLS * a.weight, source=str(k)) for k, a in enumerate(answers)]
         fitted = fit(self._n, calls, _PRIOR_SD, start=self._start)
         self._start = np.asarray(fitted.theta)
@@ -71,7 +72,7 @@ class TopTwo:
         return self._ask(pairs)
 
     def _draws(self, fitted: Fit) -> Array:
-        """Strengths from the posterior. The mean of a component, which a fit leaves out, has its prior's spread."""
+        """From the posterior. The mean of a component, which a fit leaves out, has its prior's spread."""
         same = np.equal.outer(fitted.components, fitted.components).astype(np.float64)
         cov = fitted.cov + _PRIOR_SD**2 * same / same.sum(axis=1, keepdims=True)
         return draw_strengths(fitted.theta, cov, _DRAWS, self._rng)
@@ -91,7 +92,7 @@ class TopTwo:
         return pairs
 
     def _duel(self, first: Array, others: Array, planned: Counter[tuple[int, int]]) -> tuple[int, int] | None:
-        """The best of one draw against the best of the next one that names another; a pair asked out is passed over."""
+        """The best of one draw against the best of a later one; a pair that is asked out is passed over."""
         for leader in np.argsort(-first).tolist():
             open_ = np.array([self._open(leader, other, planned) for other in range(self._n)])
             if not open_.any():
@@ -103,12 +104,12 @@ class TopTwo:
         return None
 
     def _open(self, i: int, j: int, planned: Counter[tuple[int, int]]) -> bool:
-        """In one round a pair is asked at most once: the second answer should be able to depend on the first."""
+        """At most once a round: the second question about a pair should know the first answer."""
         pair = (min(i, j), max(i, j))
         return i != j and not planned[pair] and self._asked[pair] < self._most
 
     def _finish(self, fitted: Fit) -> list[Question]:
-        """Over; but the leader first meets the best of every group that invalid answers have left unlinked."""
+        """Over; but first the leader meets the best of every group that invalid answers left unlinked."""
         own = fitted.components[self.leader]
         groups = sorted({*fitted.components} - {own})
         if self._bridged or not groups:

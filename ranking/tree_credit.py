@@ -1,10 +1,10 @@
 """Advantages on a tree of forked branches: each step against what its siblings led to.
 
-Branches share the steps before their fork. Where branches part, the steps that follow in each are siblings, and the
-value of a run of steps is the mean reward of all branches that went through it. Its advantage is that value minus the
-mean value of its siblings, itself left out (the leave-one-out baseline of RLOO, at every fork). Shared steps are one
-run, in whose place no branch but its owner counts. Hou et al., "TreeRL" (2025), and Kazemnejad et al., "VinePPO" (2024),
-for credit by forks.
+Branches share the steps before their fork. Where branches part, the steps that follow in each are siblings,
+and the value of a run of steps is the mean reward of all branches that went through it. Its advantage is that
+value minus the mean value of its siblings, itself left out (the leave-one-out baseline of RLOO, at every
+fork). Shared steps are one run, in whose place no branch but its owner counts. Hou et al., "TreeRL" (2025),
+and Kazemnejad et al., "VinePPO" (2024), for credit by forks.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class TreeAdvantages:
     steps: tuple[int, ...]
 
     def of(self, branch: int) -> list[float | None]:
-        """The advantage of each step of a branch, the shared ones too, from the root; None where there is none."""
+        """The advantage of each step of a branch, also the shared ones; None where there is none."""
         found: list[float | None] = [None] * self.steps[branch]
         for segment in self.segments:
             if branch in segment.branches:
@@ -46,7 +46,7 @@ class TreeAdvantages:
         return found
 
     def mask(self, branch: int) -> list[bool]:
-        """Which steps of a branch to train on: its own, and with an advantage. Over all branches each step at most once."""
+        """Which steps of a branch to train on: its own with an advantage, so each step of the tree once."""
         found = [False] * self.steps[branch]
         for segment in self.segments:
             if branch == segment.branch and segment.advantage is not None:
@@ -59,11 +59,12 @@ def tree_advantages(
 ) -> TreeAdvantages:
     """Advantages of n branches of one task, all arrays of length n.
 
-    `parent[i]`: the branch that i was forked from, -1 for the task's first state. `fork_step[i]`: how many steps it shares with
-    its parent, counted from the root (0 for a parent of -1). `steps[i]`: its steps in all, shared ones included.
-    `rewards[i]`: of its end, None when missing; a branch without a reward is in no mean. Branches of one fork count once
-    each, so forking one branch often does not outvote its siblings. Without forks this is RLOO. Raises `EmptyGroup`,
-    `UnknownCandidate` (also for a circle of parents), `NonFiniteScore`.
+    `parent[i]`: the branch that i was forked from, -1 for the task's first state. `fork_step[i]`: how many
+    steps it shares with its parent, counted from the root (0 for a parent of -1). `steps[i]`: its steps in
+    all, shared ones included. `rewards[i]`: of its end, None when missing; a branch without a reward is in no
+    mean. Branches of one fork count once each, so forking one branch often does not outvote its siblings.
+    Without forks this is RLOO. Raises `EmptyGroup`, `UnknownCandidate` (also for a circle of parents),
+    `NonFiniteScore`.
     """
     owner = _owners(parent, fork_step, steps, rewards)
     stops = _stops(owner, fork_step, steps)
@@ -89,7 +90,7 @@ def _owners(
         raise EmptyGroup("a tree of 0 branches has no advantages")
     if not n == len(fork_step) == len(steps) == len(rewards):
         raise UnknownCandidate(
-            f"{n} parents, {len(fork_step)} fork steps, {len(steps)} numbers of steps, {len(rewards)} rewards: one each"
+            f"{n} parents, {len(fork_step)} fork steps, {len(steps)} steps, {len(rewards)} rewards: one each"
         )
     for i, reward in enumerate(rewards):
         if reward is not None and not math.isfinite(reward):

@@ -86,8 +86,8 @@ class OrderedWins:
 def ordered_wins(n: int, comparisons: Iterable[Comparison]) -> OrderedWins:
     """Collect comparisons with the order in which the two were shown; see `win_matrix`.
 
-    Here the comparisons of one pair *in one order* by one source are averaged into one: the two orders are two
-    answers, because what one order favours the other does not. Raises as `win_matrix` does.
+    Here the comparisons of one pair *in one order* by one source are averaged into one: the two orders are
+    two answers, because what one order favours the other does not. Raises as `win_matrix` does.
     """
     shown: dict[tuple[int, int], list[Comparison]] = defaultdict(list)
     given = list(comparisons)

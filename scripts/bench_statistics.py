@@ -1,13 +1,13 @@
-"""Do the numbers hold up: how often evidence is wrong, and how often intervals hold the truth, in simulated worlds.
+"""Do the numbers hold up: how often evidence is wrong and intervals hold the truth, in simulated worlds.
 
     python scripts/bench_statistics.py [--runs 2000] [--only NAME] [--json]
 
-False positives: groups whose candidates are all equal; every p-value that the system calls evidence may be below 0.05
-in at most 5 % of them plus two standard errors. Beside it the predecessor's own number, which ranks and tests by the
-same outcomes. Coverage: how often a 95 % interval holds the truth, from 0.93 to 0.97. Strengths are drawn from the
-prior of the fit, as its intervals assume; fixed truths are told beside it, without a limit. `--json` prints
-[{measure, value, limit}]; a limit is an upper bound, or [low, high]. Seeds are fixed. Ends with 1 when a figure is
-outside its limit.
+False positives: groups whose candidates are all equal; every p-value that the system calls evidence may be
+below 0.05 in at most 5 % of them plus two standard errors. Beside it the predecessor's own number, which
+ranks and tests by the same outcomes. Coverage: how often a 95 % interval holds the truth, from 0.93 to 0.97.
+Strengths are drawn from the prior of the fit, as its intervals assume; fixed truths are told beside it,
+without a limit. `--json` prints [{measure, value, limit}]; a limit is an upper bound, or [low, high]. Seeds
+are fixed. Ends with 1 when a figure is outside its limit.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def heldout_halves(runs: int) -> Iterator[Measured]:
 
 
 def cross_fitting(runs: int) -> Iterator[Measured]:
-    """False positives: two runs of one verifier that passes or fails, and two graded ones, with independent errors."""
+    """False positives: two runs of a verifier that passes or fails, and two graded ones."""
     for n in GROUPS:
         rng = np.random.default_rng((3, n))
         for name, draw in (("pass or fail", verified_tasks), ("graded", scored_tasks)):
@@ -172,7 +172,7 @@ def ranks(runs: int) -> Iterator[Measured]:
 
 
 def over_tasks(runs: int) -> Iterator[Measured]:
-    """Coverage of pass rates and pass@4 over tasks with 8 attempts, for benchmarks that are even, split, and hard."""
+    """Coverage of pass rates and pass@4 over tasks with 8 attempts: even, split, and hard ones."""
     for name, a, b in (("even", 2.0, 2.0), ("split", 0.5, 0.5), ("hard", 0.8, 3.2)):
         at_4 = 1.0 - math.exp(sum(math.log((b + i) / (a + b + i)) for i in range(4)))
         for tasks in (10, 20, 50):

@@ -115,3 +115,12 @@ def test_the_bootstrap_is_wider_where_the_tail_is_and_does_not_depend_on_the_ord
 
 def test_without_spread_a_task_counts_as_one_pair() -> None:
     assert difference_ci_by_task([0.0] * 12) == pytest.approx(tango(12, 0, 0))
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=12))
+def test_the_interval_over_tasks_holds_the_mean_and_mirrors_with_it(means: list[float]) -> None:
+    value, low, high = mean_ci_by_task([[mean] for mean in means])
+    _, mirrored_low, mirrored_high = mean_ci_by_task([[1 - mean] for mean in means])
+    assert low is not None and high is not None and mirrored_low is not None and mirrored_high is not None
+    assert 0.0 <= low <= value <= high <= 1.0
+    assert (1 - mirrored_high, 1 - mirrored_low) == pytest.approx((low, high), abs=1e-6)

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranking import EmptyGroup, NonFiniteScore, UnknownCandidate, best_of_k, pass_at_k, pass_at_k_by_task
+from ranking import (
+    EmptyGroup,
+    NonFiniteScore,
+    UnknownCandidate,
+    best_of_k,
+    pass_at_k,
+    pass_at_k_by_task,
+)
 
 
 @given(st.integers(1, 60), st.data())

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import fisher_exact, mannwhitneyu
+from statsmodels.stats.contingency_tables import StratifiedTable
 
 from ranking import NonFiniteScore, Stratum, UnknownCandidate, mann_whitney
 
@@ -81,6 +82,18 @@ def test_two_valued_scores_are_fishers_test():
     assert mann_whitney([Stratum(score, passed)]).p == pytest.approx(
         fisher_exact(table, alternative="greater").pvalue
     )
+
+
+def test_two_valued_scores_in_strata_are_the_exact_test_that_statsmodels_approximates():
+    rng = np.random.default_rng(4)
+    tasks = [(rng.random(40) < 0.5, rng.random(40) < 0.5) for _ in range(12)]
+    tables = [
+        np.array([[(a & b).sum(), (a & ~b).sum()], [(~a & b).sum(), (~a & ~b).sum()]]) for a, b in tasks
+    ]
+    two_sided = StratifiedTable(tables).test_null_odds(correction=True).pvalue
+    log_odds = StratifiedTable(tables).logodds_pooled
+    found = mann_whitney([Stratum(a.astype(float).tolist(), b.tolist()) for a, b in tasks]).p
+    assert found == pytest.approx(two_sided / 2 if log_odds > 0 else 1 - two_sided / 2, abs=0.03)
 
 
 def test_too_large_to_count_is_normal_and_says_so_and_agrees_with_the_exact_one():

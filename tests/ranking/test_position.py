@@ -36,7 +36,7 @@ def played(strength, bias, rng, per_pair=1):
 
 @settings(max_examples=25, deadline=None)
 @given(groups())
-def test_it_is_the_maximum_that_a_general_optimiser_finds(group):
+def test_the_strengths_are_the_maximum_that_a_general_optimiser_finds(group):
     n, comparisons = group
     wins = ordered_wins(n, comparisons)
 
@@ -47,10 +47,24 @@ def test_it_is_the_maximum_that_a_general_optimiser_finds(group):
 
     expected = minimize(objective, np.zeros(n + 1), method="BFGS", options={"gtol": 1e-8}).x
     found = fit_position(n, comparisons)
-    assert found.bias == pytest.approx(expected[n], abs=1e-4)
     for i, j in itertools.combinations(range(n), 2):
         if found.strengths.components[i] == found.strengths.components[j]:
             assert found.strengths.difference(i, j)[0] == pytest.approx(expected[i] - expected[j], abs=1e-4)
+
+
+@pytest.mark.parametrize("outcomes", [("first",), ("first", "first", "tie"), ("second",) * 4])
+def test_the_bias_is_its_posterior_mean_and_spread_over_all_strengths(outcomes):
+    grid = np.linspace(-8, 8, 401)
+    gap, bias = np.meshgrid(grid, grid)  # the gap of two strengths has variance 2
+    log_density = -(gap**2) / 4 - bias**2 / 2
+    for outcome in outcomes:
+        share = {"first": 1.0, "second": 0.0, "tie": 0.5}[outcome]
+        log_density -= share * np.logaddexp(0, -gap - bias) + (1 - share) * np.logaddexp(0, gap + bias)
+    weight = np.exp(log_density)
+    mean = (weight * bias).sum() / weight.sum()
+    sd = ((weight * (bias - mean) ** 2).sum() / weight.sum()) ** 0.5
+    found = fit_position(2, [Comparison(0, 1, each, f"judge {k}") for k, each in enumerate(outcomes)])
+    assert (found.bias, found.se) == pytest.approx((mean, sd), abs=0.02)
 
 
 @settings(max_examples=30, deadline=None)
