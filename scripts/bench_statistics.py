@@ -6,18 +6,22 @@ False positives: groups whose candidates are all equal; every p-value that the s
 below 0.05 in at most 5 % of them plus two standard errors. Beside it the predecessor's own number, which
 ranks and tests by the same outcomes. Coverage: how often a 95 % interval holds the truth, from 0.93 to 0.97.
 Strengths are drawn from the prior of the fit, as its intervals assume; fixed truths are told beside it,
-without a limit. `--json` prints [{measure, value, limit}]; a limit is an upper bound, or [low, high]. Seeds
+without a limit. The last three are the scripts that measure comparisons, claims and contamination on their
+own. `--json` prints [{measure, value, limit}]; a limit is an upper bound, or [low, high]. Seeds
 are fixed. Ends with 1 when a figure is outside its limit.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import itertools
 import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -263,6 +267,28 @@ def top_two(runs: int) -> Iterator[Measured]:
             yield share(f"  nearly the best then, N={n}", close)
 
 
+def comparisons(runs: int) -> Iterator[Measured]:
+    """Two policies: `bench_compare.py`."""
+    yield from _of("bench_compare", "measures", runs // 2)
+
+
+def claims(runs: int) -> Iterator[Measured]:
+    """A benchmark's claim: `bench_claim.py`."""
+    yield from _of("bench_claim", "false_claims", runs // 2)
+
+
+def contamination(_runs: int) -> Iterator[Measured]:
+    """Evaluation items in training text: `bench_contamination.py`."""
+    yield from _of("bench_contamination", "rows", [4000, 20000, 100000])
+
+
+def _of(script: str, function: str, argument: Any) -> Iterator[Measured]:
+    """The rows of a script that stands beside this one."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    for measure, value, limit, note in getattr(importlib.import_module(script), function)(argument):
+        yield Measured(measure, round(value, 4), tuple(limit) if isinstance(limit, list) else limit, note)
+
+
 #: In the order of the table. A new measure is one function more.
 MEASURES: tuple[Callable[[int], Iterator[Measured]], ...] = (
     blind_judge,
@@ -279,6 +305,9 @@ MEASURES: tuple[Callable[[int], Iterator[Measured]], ...] = (
     false_winners,
     after_a_stop,
     top_two,
+    comparisons,
+    claims,
+    contamination,
 )
 
 
