@@ -66,12 +66,12 @@ def halving_calls(n: int, repeat_correlation: float = 1.0) -> int:
 
     For strengths ~ N(0, 1) and a judge that is right about a random pair with probability 0.75; lines through
     measured points (`scripts/bench_judge.py` prints them) for repeats that are one vote and for independent
-    ones, and between them in proportion.
+    ones, and between them in proportion. Never more than a round robin: so many it takes up to 8 candidates.
     """
     size = math.log2(max(n, 2))
     one_vote, independent = max(1.5, 5.0 - 0.47 * size), max(1.2, 3.17 - 0.257 * size)
     pairs = math.ceil(n * (independent + repeat_correlation * (one_vote - independent)))
-    return CALLS * min(pairs, max_samples(repeat_correlation) * n * (n - 1) // 2)
+    return min(CALLS * pairs, round_robin_calls(n))
 
 
 class Halving:

@@ -112,8 +112,11 @@ def judge(
     """Measure the configured judge on works whose truth is known. Ends with 1 when something speaks against it."""
     from .audits import print_judge
     from .config import load_config
+    from .errors import ConfigError
 
     settings = load_config(config, overrides or ())
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        raise ConfigError(f"--out {out}: not a file that can be written; its directory has to be there")
     found = asyncio.run(_judge(settings, run or [], labels, pairs, seed, against))
     if out is not None:
         out.write_text(json.dumps(found.as_dict(), indent=1) + "\n", encoding="utf-8")
@@ -130,7 +133,7 @@ async def _judge(
 ) -> JudgeAudit:
     from .audits import audit_judge, labelled_pairs, pairs_from_labels
     from .errors import ConfigError
-    from .judging import JudgeService
+    from .judging import JudgeService, judge_name, read_calibration
 
     if settings.judge is None:
         raise ConfigError("the config names no judge: add a section `judge` with a `policy`")
@@ -139,10 +142,11 @@ async def _judge(
         given += labelled_pairs(run, most, seed)
     earlier = None
     if against is not None:
-        try:
-            earlier = json.loads(against.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{against}: no calibration ({error})") from None
+        earlier = read_calibration(against, judge_name(settings.judge))
+        if not {pair.key for pair in given} & earlier["outcomes"].keys():
+            raise ConfigError(
+                f"--against {against}: none of its pairs is among those given, so no drift can be told"
+            )
     service = JudgeService(settings.judge, None)
     try:
         floor = 0.5 if settings.judge.floor is None else settings.judge.floor

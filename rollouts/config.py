@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -171,7 +171,10 @@ class JudgeConfig(_Section):
     """A model that says which of two branches of one tier is better."""
 
     policy: PolicyConfig  #: the model
-    rubric: dict[str, str] = Field(default_factory=dict)  #: criterion -> its meaning; empty: the built-in one
+    #: criterion -> its meaning; empty: the built-in one
+    rubric: dict[Annotated[str, Field(pattern=r"^\w[\w -]*$")], Annotated[str, Field(min_length=3)]] = Field(
+        default_factory=dict
+    )
     schedule: Literal["halving", "swiss", "round_robin", "top_two"] = (
         "halving"  #: for the winner; for the whole order; all
     )
@@ -321,11 +324,22 @@ def _explain(error: ValidationError, text: str, origin: str) -> str:
 
 def _known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
     for part in path:
-        annotation = model.model_fields[part].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        if part.isdigit():
+            continue  # a place in a list, whose kind has been found
+        sections = [kind for kind in _kinds(model.model_fields[part].annotation) if _is_section(kind)]
+        if not sections:
             return []
-        model = annotation
+        model = sections[0]
     return list(model.model_fields)
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    """The annotation itself, or what it is made of: `A | None`, `list[A]`."""
+    return [kind for each in get_args(annotation) for kind in _kinds(each)] or [annotation]
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _line_of(text: str, path: Sequence[str]) -> int | None:

@@ -248,6 +248,10 @@ def _check_judging(part: VerifierConfig, config: RunConfig) -> None:
             f"verify.parts: judge would decide rewards, and it may not: {why}; calibrate it, or give it "
             "gate: false and weight: 0"
         )
+    if "judge" in part.options:
+        raise ConfigError(
+            "verify.parts: judge is asked as the section `judge` says; it takes no option `judge`"
+        )
     if (part.repeats or 1) > 1:
         raise ConfigError("verify.parts: judge asks judge.samples times for one score; set that, not repeats")
 

@@ -10,6 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ranking import SCHEDULES, BudgetTooSmall, Comparison, Question, Schedule, r
 from ranking.tiers import PASSING
 from verifiers.judge import Asked, Judge, JudgeBudget, JudgeFailed, JudgeReply, JudgeSpent, Preference, Score
 from verifiers.judge_prompt import RUBRIC, Prompt, Work, leaks, pointwise_prompt
+from verifiers.judge_prompt import VERSION as PROMPTS
 
 from .config import JudgeConfig, RunConfig
 from .errors import ConfigError, PolicyError
@@ -27,6 +29,8 @@ from .records import BranchRecord, JudgedTier, JudgeSaid, Preferred, RankingReco
 from .store.jsonl import Appender, Problems, read_lines
 
 FILE = "judge.jsonl"
+#: Options of a policy that do not change what it answers.
+_NO_MATTER = ("api_key_env", "max_retries", "timeout_s")
 _GIVEN_UP = 4  # questions in a row without any answer
 _Line = tuple[str, str, Preferred, str]
 
@@ -53,23 +57,39 @@ def calibration_of(config: JudgeConfig) -> dict[str, Any]:
     """What `rollouts audit judge` wrote of this judge. Raises `ConfigError`."""
     path = Path(config.calibration or "")
     try:
+        return read_calibration(path, judge_name(config))
+    except ConfigError as error:
+        raise ConfigError(f"judge.calibration: {error}") from None
+
+
+def read_calibration(path: Path, judge: str) -> dict[str, Any]:
+    """A file that `rollouts audit judge` wrote of this judge. Raises `ConfigError`."""
+    try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        name, low = found["judge"], found["auc"]["low"]
+        name, low, findings, outcomes = (found[key] for key in ("judge", "auc", "findings", "outcomes"))
+        low = low["low"]
+        if not (low is None or (isinstance(low, int | float) and 0.0 <= low <= 1.0)):
+            raise ValueError(f"an AUC of at least {low}")
+        if not isinstance(findings, list) or not isinstance(outcomes, dict):
+            raise ValueError("findings are a list, outcomes a mapping")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"judge.calibration: {path} is no calibration ({error}); write one with `rollouts audit judge`"
+            f"{path} is no calibration ({error}); write one with `rollouts audit judge`"
         ) from None
-    if name != judge_name(config) or not (low is None or isinstance(low, int | float)):
-        raise ConfigError(f"judge.calibration: {path} is of {name}, not of {judge_name(config)}")
+    if name != judge:
+        raise ConfigError(f"{path} is of the judge {name}, not of {judge}")
     return dict(found)
 
 
 def judge_name(config: JudgeConfig) -> str:
-    """Says which judge it is: the policy, its model, and how it is sampled."""
+    """Says which judge it is: the policy, its model, how it is sampled, and a digest of all that shapes its answers."""
     model = config.policy.options.get("model", "")
     sampling = {"temperature": config.temperature, "effort": config.effort}
     told = ",".join(f"{name}={value}" for name, value in sampling.items() if value is not None)
-    return "/".join(filter(None, (config.policy.name, str(model), told)))
+    options = {name: value for name, value in config.policy.options.items() if name not in _NO_MATTER}
+    shape = [options, sampling, config.max_tokens, config.samples, config.rubric or RUBRIC, PROMPTS]
+    digest = sha256(json.dumps(shape, sort_keys=True, default=str).encode()).hexdigest()[:8]
+    return "/".join(filter(None, (config.policy.name, str(model), told, digest)))
 
 
 class JudgeService:
@@ -127,14 +147,17 @@ def may_decide(config: JudgeConfig) -> tuple[bool, str]:
         return True, "judge.floor is null: nothing is asked of it"
     if config.calibration is None:
         return False, "it has no calibration (`rollouts audit judge` writes one; judge.calibration names it)"
-    low = calibration_of(config)["auc"]["low"]
+    found = calibration_of(config)
+    if found["findings"]:
+        return False, f"its audit found: {found['findings'][0]}"
+    low = found["auc"]["low"]
     if low is None or low < config.floor:
         return False, f"the lower bound of its AUC is {low}, below judge.floor {config.floor:g}"
     return True, f"the lower bound of its AUC is {low:.2f}, at least judge.floor {config.floor:g}"
 
 
 class Answers:
-    """Answers by question, in memory and, one JSON line each, on disk; and what they have cost."""
+    """Answers by question, in memory and on disk, one JSON line for each call and for each answer; and their cost."""
 
     def __init__(self, path: Path | None) -> None:
         self._known: dict[str, JudgeReply] = {}
@@ -159,6 +182,11 @@ class Answers:
         """See `AnswerCache`."""
         return self._known.get(key)
 
+    def asked(self, key: str) -> None:
+        """See `AnswerCache`."""
+        if self._file is not None:
+            self._file.append_json({"asked": key, "at": time.time()})
+
     def put(self, key: str, reply: JudgeReply) -> None:
         """See `AnswerCache`."""
         self._known[key] = reply
@@ -173,11 +201,13 @@ class Answers:
     def _remember(self, data: bytes) -> None:
         try:
             found = json.loads(data)
+            if "asked" in found:
+                self.spent.calls += 1
+                return
             reply = JudgeReply(str(found["text"]), found["tokens"], found["cost_usd"])
             self._known[str(found["key"])] = reply
         except (ValueError, KeyError, TypeError):
             return  # a question asked again costs a call, not an answer
-        self.spent.calls += 1
         self.spent.tokens += reply.tokens or 0
         self.spent.cost_usd += reply.cost_usd or 0.0
 

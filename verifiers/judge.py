@@ -59,7 +59,11 @@ Ask = Callable[[Prompt, int], Awaitable[JudgeReply]]
 
 
 class AnswerCache(Protocol):
-    """Answers by question. Only answers are kept, never failures."""
+    """Answers by question, and what was asked. Only answers are kept, never failures."""
+
+    def asked(self, key: str) -> None:
+        """A call is about to be made, and is paid for whatever becomes of it."""
+        ...
 
     def get(self, key: str) -> JudgeReply | None:
         """The answer to a question that was asked before."""
@@ -268,6 +272,8 @@ class Judge:
             if bound := self.spent.reached(self.budget):
                 raise JudgeFailed("budget", f"the judge's budget is spent: {bound}")
             self._charge(bill, JudgeSpent(calls=1))
+            if self._cache is not None:
+                self._cache.asked(key)
             started = time.monotonic()
             try:
                 async with asyncio.timeout(self._timeout_s):

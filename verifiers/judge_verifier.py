@@ -31,7 +31,9 @@ class JudgeVerifier:
 
     def __init__(self, judge: Asked, pass_at: float = 0.5) -> None:
         """Raises `VerifierError` unless 0 < pass_at <= 1."""
-        if not (isinstance(pass_at, int | float) and math.isfinite(pass_at) and 0 < pass_at <= 1):
+        if isinstance(pass_at, bool) or not (
+            isinstance(pass_at, int | float) and math.isfinite(pass_at) and 0 < pass_at <= 1
+        ):
             raise VerifierError(f"judge: pass_at {pass_at!r} is not above 0 and at most 1")
         self._judge, self._pass_at = judge, float(pass_at)
 

@@ -52,6 +52,11 @@ class LabelledPair:
     better: Work
     worse: Work
 
+    @property
+    def key(self) -> str:
+        """Names the pair in a calibration."""
+        return f"{self.task}/{self.better.digest[:12]}/{self.worse.digest[:12]}"
+
 
 @dataclass(frozen=True)
 class JudgeAudit:
@@ -112,7 +117,7 @@ async def audit_judge(
         for pair, flip, found in zip(pairs, shown, firsts, strict=True)
         if found.outcome != "invalid"
     ]
-    outcomes = {_key(pair): _right(found, flip) for pair, flip, found in valid}
+    outcomes = {pair.key: _right(found, flip) for pair, flip, found in valid}
     by_task: dict[str, list[float]] = defaultdict(list)
     for pair, flip, found in valid:
         by_task[pair.task].append(_right(found, flip))
@@ -232,10 +237,6 @@ def _drift(earlier: dict[str, Any], outcomes: dict[str, float]) -> dict[str, Any
         "p": mcnemar_mid_p(worse, better),
         "basis": "same pairs",
     }
-
-
-def _key(pair: LabelledPair) -> str:
-    return f"{pair.task}/{pair.better.digest[:12]}/{pair.worse.digest[:12]}"
 
 
 def labelled_pairs(run_dir: Path, most: int, seed: int = 0) -> list[LabelledPair]:

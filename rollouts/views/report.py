@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,8 @@ from .tables import confirmation_words, flake_words, judge_words, power_words, s
 #: Characters of one observation, argument list or log that the page shows; the record has the whole.
 SHOWN = 1500
 SHOWN_DIFF = 12_000
+#: Characters that turn a line round or hide in it; they are written out.
+_UNSEEN = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
 
 def write_report(store: RunStore, target: Path | None = None) -> Path:
@@ -158,7 +161,8 @@ def _branch(record: BranchRecord, pictures: Pictures) -> dict[str, Any]:
             "reason": _shown(verdict.reason),
             "command": _shown(verdict.command or next((p.command for p in verdict.parts), "")),
             "log": _shown(verdict.log or next((p.log for p in verdict.parts), ""), 4000),
-            "cause": verdict.cause or next((p.cause for p in verdict.parts if p.cause), ""),
+            "cause": verdict.cause
+            or next((p.cause for p in verdict.parts if p.cause and p.outcome == verdict.outcome), ""),
             "parts": [[p.verifier, p.outcome, p.score, _shown(p.reason, 400)] for p in _kinds(verdict)],
             "checks": [[c.id[:200], c.outcome, _shown(c.message, 400)] for c in checks[:200]],
             "pictures": pictures.of(verdict),
@@ -194,6 +198,7 @@ def _steps(trajectory: Trajectory) -> Iterator[dict[str, Any]]:
 
 
 def _shown(text: str, limit: int = SHOWN) -> str:
+    text = _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     if len(text) <= limit:
         return text
     head, tail = limit * 2 // 3, limit // 3

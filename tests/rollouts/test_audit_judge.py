@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 
 from rollouts.audits import LabelledPair, audit_judge, labelled_pairs, pairs_from_labels
 from rollouts.cli import app
+from rollouts.config import JudgeConfig
 from rollouts.errors import ConfigError
+from rollouts.judging import judge_name
 from rollouts.policies.loopback import LoopbackModelServer, ModelRequest
 from verifiers.judge import Judge, JudgeReply
 from verifiers.judge_prompt import RUBRIC, Prompt, Work
@@ -180,8 +182,35 @@ def test_the_command_writes_a_calibration_that_lets_a_good_judge_decide(tmp_path
         )
     assert done.exit_code == 0, done.output
     told = json.loads(out.read_text())
-    assert told["judge"] == "openai/small" and told["auc"]["low"] > 0.55 and told["findings"] == []
+    assert told["judge"].startswith("openai/small/") and told["auc"]["low"] > 0.55 and told["findings"] == []
     from rollouts.config import JudgeConfig
     from rollouts.judging import may_decide
 
     assert may_decide(JudgeConfig.model_validate({"policy": policy, "calibration": str(out)}))[0]
+
+
+@pytest.mark.parametrize(
+    "what", ["a directory", "no directory", "no calibration", "another judge", "other pairs"]
+)
+def test_what_is_wrong_with_the_files_is_told_before_anything_is_asked(what: str, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.jsonl"
+    row = {"task": "t", "instruction": "i", "better": {"diff": "+ good"}, "worse": {"diff": "+ bad"}}
+    labels.write_text(json.dumps(row) + "\n")
+    policy = {"name": "openai", "options": {"model": "m", "base_url": "http://127.0.0.1:9/v1"}}
+    (tmp_path / "c.yaml").write_text(json.dumps({"judge": {"policy": policy}}))
+    earlier = tmp_path / "earlier.json"
+    name = judge_name(JudgeConfig.model_validate({"policy": policy}))
+    known = {"judge": name, "auc": {"low": 0.5}, "findings": [], "outcomes": {"other/pair/x": 1.0}}
+    arguments, words = {
+        "a directory": (["--out", str(tmp_path)], "not a file that can be written"),
+        "no directory": (["--out", str(tmp_path / "no" / "c.json")], "not a file that can be written"),
+        "no calibration": (["--against", str(earlier)], "is no calibration"),
+        "another judge": (["--against", str(earlier)], "is of the judge x"),
+        "other pairs": (["--against", str(earlier)], "none of its pairs"),
+    }[what]
+    told = {"no calibration": [], "another judge": known | {"judge": "x"}}.get(what, known)
+    earlier.write_text(json.dumps(told))
+    done = CliRunner().invoke(
+        app, ["audit", "judge", str(tmp_path / "c.yaml"), "--labels", str(labels), *arguments]
+    )
+    assert isinstance(done.exception, ConfigError) and words in str(done.exception)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,14 @@ def test_a_missing_file_says_where_configs_are(tmp_path: Path) -> None:
 def test_the_effective_config_reads_back_as_itself() -> None:
     config = load_config(CONFIGS / "quickstart.yaml", ["branches=3"])
     assert parse_config(config.yaml()) == config
+
+
+def test_an_unknown_setting_in_an_optional_section_or_a_list_is_told_with_its_neighbours() -> None:
+    policy = {"name": "openai"}
+    for settings, words in (
+        ({"judge": {"policy": policy, "budget": {"call": 1}}}, "judge.budget.call; did you mean calls?"),
+        ({"verify": {"parts": [{"name": "build", "wieght": 1}]}}, "did you mean weight?"),
+        ({"judge": {"policy": policy, "rubric": {"": "empty"}}}, "judge.rubric"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(words)):
+            parse_config(json.dumps(settings))

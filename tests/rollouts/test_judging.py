@@ -15,6 +15,7 @@ from small_tasks import FAIL, call, write_task
 from rollouts.batch import run_batch
 from rollouts.config import JudgeConfig, RunConfig, parse_config
 from rollouts.errors import ConfigError
+from rollouts.executor import build_verifier
 from rollouts.judging import FILE, JudgeService, check_judge, judge_name, judge_rollout
 from rollouts.policies.loopback import Fault, LoopbackModelServer, ModelRequest
 from rollouts.rankings import rank_rollout
@@ -66,6 +67,19 @@ async def said(server: LoopbackModelServer, records: list[BranchRecord], **setti
         return await judge_rollout(config(server, **settings), judge, records)
     finally:
         await judge.close()
+
+
+def calls_made(run_dir: Path) -> list[str]:
+    return re.findall('"asked":', (run_dir / FILE).read_text())
+
+
+def answers(run_dir: Path) -> list[str]:
+    return re.findall('"text":', (run_dir / FILE).read_text())
+
+
+def calibration(judge: str, low: Any, findings: tuple[str, ...] = ()) -> str:
+    """What `rollouts audit judge` would write."""
+    return json.dumps({"judge": judge, "auc": {"low": low}, "findings": list(findings), "outcomes": {}})
 
 
 async def test_the_work_a_judge_prefers_wins_inside_its_tier() -> None:
@@ -177,7 +191,7 @@ async def test_what_was_asked_is_not_asked_again_and_stays_on_the_bill(tmp_path:
             await judge.close()
             assert (found.calls > 0) == calls
             assert rank_rollout(records, found).winner == "b001"
-        assert before == len(server.requests) == len((tmp_path / FILE).read_text().splitlines())
+        assert before == len(server.requests) == len(answers(tmp_path)) == len(calls_made(tmp_path))
 
 
 async def test_a_judge_without_a_calibration_gives_its_order_and_decides_nothing(tmp_path: Path) -> None:
@@ -189,7 +203,7 @@ async def test_a_judge_without_a_calibration_gives_its_order_and_decides_nothing
         assert rank_rollout(records, found).winner == by_signals
         for low, decides in ((0.59, False), (None, False), (0.61, True)):
             path = tmp_path / "judge.json"
-            path.write_text(json.dumps({"judge": judge_name(config(server)), "auc": {"low": low}}))
+            path.write_text(calibration(judge_name(config(server)), low))
             found = await said(server, records, floor=0.6, calibration=str(path))
             assert found.may_decide == decides, low
             assert rank_rollout(records, found).winner == ("b001" if decides else by_signals)
@@ -210,7 +224,10 @@ def test_a_calibration_of_another_judge_or_none_at_all_is_told_before_anything_s
     for content, words in (
         (None, "no calibration"),
         ("{", "no calibration"),
-        ('{"judge": "x", "auc": {"low": 1}}', "is of x"),
+        (calibration("x", 1), "is of the judge x"),
+        (calibration("x", float("nan")), "an AUC of at least nan"),
+        (calibration("x", 5), "an AUC of at least 5"),
+        ("[]", "no calibration"),
     ):
         if content is not None:
             path.write_text(content)
@@ -302,7 +319,9 @@ async def test_a_judges_scores_weigh_in_the_reward_and_share_one_budget_with_its
     assert rewards[("solved", False)] == pytest.approx((1 + 0.5 * 0.2) / 1.5)
     assert {ending for ending, _ in rewards} == {"solved", "failed"}
     assert ranking.judge is not None and ranking.judge.calls > 0
-    assert told["judge"]["calls"] == asked == len((tmp_path / "run" / FILE).read_text().splitlines())
+    assert (
+        told["judge"]["calls"] == asked == len(calls_made(tmp_path / "run")) == len(answers(tmp_path / "run"))
+    )
     assert asked > ranking.judge.calls
     assert ranking.confirmation is not None and ranking.confirmation.passes == 1
 
@@ -344,3 +363,70 @@ async def test_the_report_and_show_tell_what_the_judge_was_asked(tmp_path: Path)
     words = judge_words(said)
     assert f"{said.calls} calls" in words and f"takes {said.calls_round_robin}" in words and "blind" in words
     assert "ended: one left" in words
+
+
+async def test_a_judge_with_a_finding_decides_nothing_however_high_its_auc(tmp_path: Path) -> None:
+    path = tmp_path / "judge.json"
+    async with LoopbackModelServer(fair) as server:
+        path.write_text(calibration(judge_name(config(server)), 0.99, ("place: it goes by the place",)))
+        found = await said(server, branches(), floor=0.6, calibration=str(path))
+    assert not found.may_decide and found.why == "its audit found: place: it goes by the place"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"rubric": {"rhyme": "it has to rhyme"}}, {"samples": 5}, {"max_tokens": 7}, {"temperature": 0.3}],
+)
+async def test_a_calibration_holds_for_no_other_way_of_asking(other: dict[str, Any]) -> None:
+    async with LoopbackModelServer(fair) as server:
+        assert judge_name(config(server)) == judge_name(config(server, budget={"calls": 3}, max_concurrent=2))
+        assert judge_name(config(server)) != judge_name(config(server, **other))
+
+
+async def test_calls_without_an_answer_are_paid_for_also_by_whoever_goes_on(tmp_path: Path) -> None:
+    async with LoopbackModelServer(fair, faults=dict.fromkeys(range(500), Fault.status(500))) as server:
+        settings = config(server, budget={"calls": 5})
+        for _ in range(2):
+            judge = JudgeService(settings, tmp_path)
+            await judge_rollout(settings, judge, branches(numbers=tuple(range(8))))
+            await judge.close()
+        assert len(server.requests) == 5
+
+
+@pytest.mark.parametrize("schedule", ["halving", "round_robin"])
+@pytest.mark.parametrize("copies", [1, 3])
+async def test_copies_of_a_work_do_not_change_what_the_judge_says_of_it(schedule: str, copies: int) -> None:
+    """The worse work is cheap and has dear copies; the better one stands alone, or has cheap copies."""
+    better, worse = [FIX] + [FIX[2:]] * (copies - 1), [FIX[2:]] + [FIX] * 4
+    works = [(2, actions) for actions in better] + [(1, actions) for actions in worse]
+    records = [
+        make_record(i, "solved", diff=f"+ quality {quality_}\n", actions=actions)
+        for i, (quality_, actions) in enumerate(works)
+    ]
+    async with LoopbackModelServer(fair) as server:
+        ranking = rank_rollout(records, await said(server, records, schedule=schedule))
+    best = {f"b{i:03d}" for i in range(copies)}
+    assert {line["branch_id"] for line in ranking.order[:copies]} == best
+    assert ranking.winner in best
+    assert ranking.winner == (
+        "b000" if copies == 1 else "b001"
+    )  # of copies the cheapest, of equal ones the first
+
+
+async def test_a_few_works_never_cost_more_than_a_round_robin() -> None:
+    async with LoopbackModelServer(fair) as server:
+        for n in range(2, 9):
+            found = await said(server, branches(numbers=tuple(range(n))))
+            assert found.calls <= found.calls_round_robin == n * (n - 1)
+
+
+def test_a_judge_part_takes_no_judge_of_its_own_and_no_number_for_yes() -> None:
+    for options, words in (({"judge": 1}, "no option `judge`"), ({"pass_at": True}, "pass_at")):
+        part = {"name": "judge", "gate": False, "options": options}
+        policy = {"name": "openai", "options": {"model": "m", "base_url": "http://127.0.0.1:9/v1"}}
+        settings = RunConfig.model_validate(
+            {"verify": {"parts": [{"name": "build"}, part]}, "judge": {"policy": policy, "floor": None}}
+        )
+        assert settings.judge is not None
+        with pytest.raises(ConfigError, match=words):
+            build_verifier(settings, JudgeService(settings.judge, None))
