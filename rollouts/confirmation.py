@@ -26,10 +26,15 @@ async def confirmed(
     try:
         verdicts = await executor.confirm(chosen)
     except (RunDirError, KernelError) as error:
-        return ranking.model_copy(
-            update={"confirmation": Confirmation.not_possible(ranking.winner, str(error))}
-        )
-    found = _confirmation(wanted, chosen, records, verdicts)
+        return keeping(ranking, Confirmation.not_possible(ranking.winner, str(error)))
+    return keeping(ranking, _confirmation(wanted, chosen, records, verdicts))
+
+
+def keeping(ranking: RankingRecord, found: Confirmation | None) -> RankingRecord:
+    """A ranking with what became of its winner, and without the winner when it failed. What was found of a branch that
+    this ranking does not choose says nothing here."""
+    if found is None or found.branch_id != ranking.winner:
+        return ranking
     if found.failed == 0:
         return ranking.model_copy(update={"confirmation": found})
     what = "held-out checks" if found.heldout else "verification when it was repeated"

@@ -210,6 +210,8 @@ def build_verifier(config: RunConfig, judge: Asked | None = None, *, heldout: bo
     own = confirm.parts if heldout and confirm is not None else []
     try:
         return Pipeline([_part(part, config, judge) for part in own or config.verify.parts or _DECLARED])
+    except ConfigError as error:
+        raise ConfigError(f"verify.{'confirm.' if own else ''}parts: {error}") from None
     except VerifierError as error:
         raise ConfigError(f"verify.{'confirm.' if own else ''}parts: {error}") from error
 
@@ -241,11 +243,11 @@ def _part(part: VerifierConfig, config: RunConfig, judge: Asked | None) -> Part:
 def _check_judging(part: VerifierConfig, config: RunConfig) -> None:
     """A judge that may decide nothing must neither gate nor weigh."""
     if config.judge is None:
-        raise ConfigError("verify.parts: judge needs the section `judge`, which names its policy")
+        raise ConfigError("judge needs the section `judge`, which names its policy")
     decides, why = may_decide(config.judge)
     if not decides and (part.gate or part.weight > 0):
         raise ConfigError(
-            f"verify.parts: judge would decide rewards, and it may not: {why}; calibrate it, or give it "
+            f"judge would decide rewards, and it may not: {why}; calibrate it, or give it "
             "gate: false and weight: 0"
         )
     if "judge" in part.options:
@@ -253,7 +255,7 @@ def _check_judging(part: VerifierConfig, config: RunConfig) -> None:
             "verify.parts: judge is asked as the section `judge` says; it takes no option `judge`"
         )
     if (part.repeats or 1) > 1:
-        raise ConfigError("verify.parts: judge asks judge.samples times for one score; set that, not repeats")
+        raise ConfigError("judge asks judge.samples times for one score; set that, not repeats")
 
 
 #: What a task has to bring for a verifier to apply to it; verifiers not named here apply always.

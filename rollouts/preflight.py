@@ -51,6 +51,7 @@ async def check(config: RunConfig, tasks: Sequence[Task], backend: Backend) -> N
     check_judge(config)
     judge = None if config.judge is None else JudgeService(config.judge, None)
     build_verifier(config, judge)
+    build_verifier(config, judge, heldout=True)
     if judge is not None:
         await judge.close()
     _check_gives(config, backend)

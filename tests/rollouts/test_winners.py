@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from small_tasks import FAIL, SOLVE, call, write_task
 from test_judging import both, config
+from typer.testing import CliRunner
 
 from rollouts.batch import run_batch
+from rollouts.cli import app
 from rollouts.config import parse_config
 from rollouts.errors import ConfigError
 from rollouts.policies.loopback import LoopbackModelServer
@@ -69,10 +71,19 @@ async def test_a_winner_that_fails_held_out_checks_is_none_and_nobody_takes_its_
     assert "failed held-out checks" in ranking.winner_reason
     assert (found.raw, found.corrected) == (1.0, 0.0)
     assert sum(record.result.ending == "solved" for record in records) == 2  # what was recorded stays
+    ranked = CliRunner().invoke(app, ["rank", str(tmp_path / "run"), "--json"])
+    (again,) = json.loads(ranked.output)
+    assert again["winner"] is None and again["confirmation"]["failed"] == 1
     with RunStore.open(tmp_path / "run") as store:
         told = summary(store)["false_winners"]
         assert (told["mean"], told["failed"], told["verified"]) == (1.0, 1, 1)
         assert "0 of 1 winners held when verified again" in totals(figures(store))
+
+
+async def test_what_is_wrong_with_held_out_parts_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"verify.confirm.parts: .*did you mean visual"):
+        await ran(tmp_path, [SOLVE], verify={"confirm": {"parts": [{"name": "visuall"}]}})
+    assert not (tmp_path / "run").exists()
 
 
 async def test_without_kept_states_or_by_wish_no_winner_is_verified_again(tmp_path: Path) -> None:
