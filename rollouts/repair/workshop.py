@@ -26,7 +26,7 @@ Rule = Literal["best", "no_regression"]
 class RepairSettings(BaseModel):
     """What a compliance run may spend and do."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rounds: int = Field(default=3, ge=0, le=100)  #: replies of the policy after the first one
     tokens: int | None = Field(default=None, ge=1)  #: input and output of all replies together
@@ -225,4 +225,8 @@ def _verdict(
 
 def _rank(found: Compliance) -> tuple[bool, int, float]:
     """More is better: any text first, then fewer hard violations, then the score."""
-    return not found.empty, -sum(constraint.level == "hard" for constraint, _ in found.violations), found.score
+    return (
+        not found.empty,
+        -sum(constraint.level == "hard" for constraint, _ in found.violations),
+        found.score,
+    )

@@ -120,7 +120,9 @@ async def test_constraints_of_its_own_are_asked_beside_those_of_the_task(pool, a
     made = ConstraintVerifier([SHORT])
     both = await made.verify(answer("one, two", NO_COMMA), pool)
     assert [(check.id, check.outcome) for check in both.checks] == [("no-comma", "fail"), ("short", "pass")]
-    alone = await made.verify(Submission("do it", answer("").snapshot, answer="many more words than that"), pool)
+    alone = await made.verify(
+        Submission("do it", answer("").snapshot, answer="many more words than that"), pool
+    )
     assert (alone.outcome, [check.id for check in alone.checks]) == ("fail", ["short"])
 
 
@@ -134,7 +136,9 @@ async def test_constraints_of_its_own_are_asked_beside_those_of_the_task(pool, a
         ),
     ],
 )
-async def test_what_cannot_be_asked_together_with_the_task_is_told_and_nobodys_pass(pool, answer, theirs, words):
+async def test_what_cannot_be_asked_together_with_the_task_is_told_and_nobodys_pass(
+    pool, answer, theirs, words
+):
     verdict = await ConstraintVerifier([SHORT]).verify(answer("two words", theirs), pool)
     assert (verdict.outcome, verdict.cause) == ("unknown", "bad_constraint")
     assert words in verdict.reason

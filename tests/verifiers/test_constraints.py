@@ -274,7 +274,17 @@ def test_errors_and_sets_travel_between_processes():
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
-INVISIBLE = ("", " \n\t", "\u200b\u200b", "\x00 \x07", "\ufeff", "\u00ad\u2060", "\u3164", "\u2800", "\ufe0f\u0301")
+INVISIBLE = (
+    "",
+    " \n\t",
+    "\u200b\u200b",
+    "\x00 \x07",
+    "\ufeff",
+    "\u00ad\u2060",
+    "\u3164",
+    "\u2800",
+    "\ufe0f\u0301",
+)
 
 
 @pytest.mark.parametrize("text", INVISIBLE, ids=ascii)
