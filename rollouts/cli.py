@@ -201,10 +201,11 @@ def comply(
     ] = True,
     as_json: JsonOpt = False,
 ) -> None:
-    """Have a policy answer tasks under constraints and mend its answers; the modes are compared by task."""
-    from .config import options_from
-    from .repair import RepairSettings
-    from .repair.command import run_comply
+    """Have a policy answer tasks under constraints and mend its answers; the modes are compared by task.
+
+    Ends with 1 when no answer has an outcome; why is told.
+    """
+    from .repair.command import options_of, run_comply, settings_of
 
     done = asyncio.run(
         run_comply(
@@ -212,18 +213,20 @@ def comply(
             out,
             modes=mode or ["full_pcl"],
             policy=policy,
-            options=options_from(option or []),
+            options=options_of(option or []),
             ids=task,
             seeds=seed or [0],
-            settings=RepairSettings(rounds=rounds, tokens=tokens, seconds=seconds, patches=patches),
+            settings=settings_of(rounds=rounds, tokens=tokens, seconds=seconds, patches=patches),
         )
     )
     if as_json:
         print(json.dumps(done.as_dict()))
-        return
-    for line in done.lines():
-        print(line)
-    print(out)
+    else:
+        for line in done.lines():
+            print(line)
+        print(out)
+    if not done.counted:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -236,7 +236,7 @@ def _part(part: VerifierConfig, config: RunConfig, judge: Asked | None) -> Part:
         timeout_s=part.timeout_s,
         repeats=part.repeats or (1 if part.name == "judge" else config.verify.repeats),
         stage=part.stage,
-        when=_WHEN.get(part.name),
+        when=_when(part),
     )
 
 
@@ -256,6 +256,13 @@ def _check_judging(part: VerifierConfig, config: RunConfig) -> None:
         )
     if (part.repeats or 1) > 1:
         raise ConfigError("judge asks judge.samples times for one score; set that, not repeats")
+
+
+def _when(part: VerifierConfig) -> Callable[[Submission], bool] | None:
+    """Where a part applies. One that the config gives constraints asks them of every task."""
+    if part.name == "constraints" and part.options.get("constraints") is not None:
+        return None
+    return _WHEN.get(part.name)
 
 
 #: What a task has to bring for a verifier to apply to it; verifiers not named here apply always.

@@ -23,7 +23,7 @@ from verifiers.judge_prompt import VERSION as PROMPTS
 
 from .config import JudgeConfig, RunConfig
 from .errors import ConfigError, PolicyError
-from .policies import Policy, make_policy
+from .policies import Place, Policy, check_converses, make_policy
 from .rankings import EQUAL, candidate, rank_rollout
 from .records import BranchRecord, JudgedTier, JudgeSaid, Preferred, RankingRecord, Sampling
 from .store.jsonl import Appender, Problems, read_lines
@@ -48,7 +48,7 @@ def check_judge(config: RunConfig) -> None:
             + " is what the branches are made by, and a model favours its own work; choose another judge, or set "
             "judge.allow_same_model: true"
         )
-    make_policy(wanted.policy.name, wanted.policy.options)
+    _policy_of(wanted)
     if wanted.calibration is not None:
         calibration_of(wanted)
 
@@ -81,6 +81,13 @@ def read_calibration(path: Path, judge: str) -> dict[str, Any]:
     return dict(found)
 
 
+def _policy_of(config: JudgeConfig) -> Policy:
+    place = Place("judge.policy")
+    policy = make_policy(config.policy.name, config.policy.options, place)
+    check_converses(policy, place)
+    return policy
+
+
 def judge_name(config: JudgeConfig) -> str:
     """Says which judge it is: the policy, its model, how it is sampled, and a digest of all that shapes its answers."""
     model = config.policy.options.get("model", "")
@@ -96,7 +103,7 @@ class JudgeService:
     """The judge of a run with its memory on disk. `run_dir` None: nothing is kept. See `verifiers.judge.Asked`."""
 
     def __init__(self, config: JudgeConfig, run_dir: Path | None) -> None:
-        self._policy: Policy = make_policy(config.policy.name, config.policy.options)
+        self._policy = _policy_of(config)
         self._sampling = Sampling(
             temperature=config.temperature, effort=config.effort, max_tokens=config.max_tokens
         )

@@ -17,6 +17,7 @@ from .anthropic_wire import PROVIDER, Accumulator, conversation, text_of, tool_p
 from .endpoint import (
     TRANSIENT,
     EndpointOptions,
+    JsonObject,
     PerLoop,
     backoff_s,
     blamed_parameter,
@@ -46,7 +47,7 @@ class AnthropicOptions(EndpointOptions):
     """Options of the policy `anthropic`."""
 
     api_key_env: str = "ANTHROPIC_API_KEY"  #: variable the key is read from (optional with `base_url`)
-    thinking: dict[str, Any] | None = None  #: the API's `thinking` parameter; None: the model's default
+    thinking: JsonObject | None = None  #: the API's `thinking` parameter; None: the model's default
     prompt_cache: bool = True  #: let the API cache the shared beginning of the conversation
 
 
@@ -67,6 +68,7 @@ class AnthropicPolicy:
 
     Options = AnthropicOptions
     name = "anthropic"
+    converses = True
 
     def __init__(self, options: AnthropicOptions) -> None:
         self.options = options

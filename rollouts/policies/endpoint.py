@@ -7,9 +7,9 @@ import json
 import os
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ..errors import ConfigError, EnvironmentLacks
 from ..records import Sampling
@@ -55,6 +55,19 @@ _TOO_LONG = (
     "exceed the model's maximum",
     "input is too long",
 )
+
+
+def _as_json(value: dict[str, Any]) -> dict[str, Any]:
+    """YAML has dates and infinities; a request has not."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"cannot be sent as JSON ({error})") from None
+    return value
+
+
+#: A mapping that becomes part of a request.
+JsonObject = Annotated[dict[str, Any], AfterValidator(_as_json)]
 
 
 class EndpointOptions(BaseModel):
@@ -115,7 +128,7 @@ def key_from(variable: str, policy: str, needed: bool) -> str | None:
     if not key and needed:
         raise EnvironmentLacks(
             f"policy {policy!r} needs a key in the environment variable {variable}; "
-            f"set it, or use a policy that needs none (mutation, scripted)"
+            "set it, or give a server that needs none (option base_url)"
         )
     return key or None
 

@@ -14,6 +14,7 @@ from ..errors import PolicyError
 from ..records import Sampling
 from .endpoint import (
     EndpointOptions,
+    JsonObject,
     PerLoop,
     blamed_parameter,
     check_temperatures,
@@ -43,7 +44,7 @@ class OpenAIOptions(EndpointOptions):
     token_ids: bool = False
     #: OpenAI's newer models want `max_completion_tokens`; found out by itself from the refusal.
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    extra_body: dict[str, Any] = Field(
+    extra_body: JsonObject = Field(
         default_factory=dict
     )  #: further fields of the request, for instance vLLM's `top_k`
 
@@ -58,6 +59,7 @@ class OpenAIPolicy:
 
     Options = OpenAIOptions
     name = "openai"
+    converses = True
 
     def __init__(self, options: OpenAIOptions) -> None:
         self.options = options

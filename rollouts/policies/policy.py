@@ -47,6 +47,12 @@ class Policy(Protocol):
         """The model's name, "" where there is none."""
         ...
 
+    @property
+    def converses(self) -> bool:
+        """Whether it answers in words what it is asked. One that does not works through tools alone: it can
+        neither judge nor write a text."""
+        ...
+
     def check(self, samplings: Sequence[Sampling]) -> list[str]:
         """Sentences on what of these samplings cannot be honoured (empty: all can). Raises `ConfigError`
         when the plan would silently yield identical branches."""

@@ -12,6 +12,7 @@ from envs.trajectory import Message, Trajectory, Usage
 
 from ..errors import ConfigError, RecordError
 from ..records import BranchRecord, Sampling
+from .place import OptionError
 from .policy import Finish, PolicyReply
 
 _FINISHES: dict[str, Finish] = {
@@ -40,6 +41,7 @@ class ReplayPolicy:
     Options = ReplayOptions
     name = "replay"
     model = ""
+    converses = True
 
     def __init__(self, options: ReplayOptions | None = None, trajectory: Trajectory | None = None) -> None:
         if trajectory is None:
@@ -95,9 +97,9 @@ def _find(options: ReplayOptions) -> Trajectory:
         return next(iter(found.values()))
     what = f"branch {options.branch!r}" if options.branch else "branch"
     if not found:
-        raise ConfigError(f"policy.options: no {what} in {options.file}")
+        raise OptionError("branch" if options.branch else "file", f"no {what} in {options.file}")
     names = ", ".join(sorted(found)[:6])
-    raise ConfigError(f"policy.options.branch: {options.file} holds {len(found)}; name one of {names}")
+    raise OptionError("branch", f"{options.file} holds {len(found)}; name one of {names}")
 
 
 def _read(path: Path) -> Iterator[tuple[str, Trajectory]]:
@@ -111,7 +113,7 @@ def _read(path: Path) -> Iterator[tuple[str, Trajectory]]:
                 if line.strip():
                     yield _parse(line, f"{path}:{number}")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"policy.options.file: {path} cannot be read ({error})") from None
+        raise OptionError("file", f"{path} cannot be read ({error})") from None
 
 
 def _parse(text: str, place: str) -> tuple[str, Trajectory]:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from envs.trajectory import Message, ToolCall
 
 from ..errors import ConfigError
+from .place import OptionError
 from .policy import Finish
 
 
@@ -85,7 +86,7 @@ def read_script(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"policy.options.file: {path} cannot be read ({error})") from None
+        raise OptionError("file", f"{path} cannot be read ({error})") from None
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}:{error.lineno}: not valid JSON ({error.msg})") from None
     except yaml.YAMLError as error:

@@ -58,6 +58,7 @@ class ScriptedPolicy:
     Options = ScriptedOptions
     name = "scripted"
     model = ""
+    converses = True
 
     def __init__(self, options: ScriptedOptions, script: Script | None = None) -> None:
         self.options = _with_file(options)

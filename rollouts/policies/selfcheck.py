@@ -79,6 +79,11 @@ async def it_has_a_name_and_a_model(make: MakePolicy) -> None:
     _rule(isinstance(policy.model, str), "`model` is a text, empty where there is none")
 
 
+async def it_says_whether_it_converses(make: MakePolicy) -> None:
+    """A judge and `rollouts comply` want words; one that does not converse is refused there."""
+    _rule(isinstance(getattr(make(), "converses", None), bool), "`converses` is true or false")
+
+
 async def it_answers_as_the_assistant(make: MakePolicy) -> None:
     """A reply is an assistant message with a finish the loop knows."""
     async with _closing(make()) as policy:
@@ -211,6 +216,7 @@ async def it_says_the_same_again(make: MakePolicy) -> None:
 
 CHECKS: tuple[Callable[[MakePolicy], Awaitable[None]], ...] = (
     it_has_a_name_and_a_model,
+    it_says_whether_it_converses,
     it_answers_as_the_assistant,
     it_leaves_its_inputs_alone,
     it_reads_a_history_with_results,

@@ -45,13 +45,14 @@ async def comply(
     concurrency: int = 4,
     on_record: Callable[[ComplianceRecord], None] | None = None,
 ) -> ComplyResult:
-    """Run each task in each mode with each seed, and append the records as they end.
+    """Run each task once in each mode with each seed, and append the records as they end.
 
     What `out` holds already is not run again, except records that are missing (a failed endpoint): those get
     another line, and the later one counts. Raises `ConfigError` for a task without constraints, or when
     records there come from another policy or other settings, and `RunDirError` when the disk refuses.
     """
     settings = settings or RepairSettings()
+    modes, seeds = list(dict.fromkeys(modes)), list(dict.fromkeys(seeds))
     sets = {task.id: constraints_of(task) for task in tasks}
     path = out / FILE
     done = {record.key: record for record in read_records(path)}

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from envs import load_tasks
 
+from ..config import options_from
 from ..errors import ConfigError
-from ..policies import make_policy
+from ..policies import COMMAND, check_converses, make_policy
 from ..store import Problems
 from .batch import ComplyResult, comply, read_records
 from .records import MODES, ComplianceRecord, Mode
@@ -37,6 +41,13 @@ class ComplyReport:
     figures: ComplianceFigures
     unreadable: tuple[str, ...]  #: lines of compliance.jsonl that are no records
     branches: int  #: written to DIR/run by this call, for `rollouts export`
+    #: why records are missing, each reason with its number of records, the most frequent first; untrusted
+    reasons: tuple[tuple[str, int], ...]
+
+    @property
+    def counted(self) -> bool:
+        """Whether any record has an outcome."""
+        return any(mode.tasks for mode in self.figures.modes)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for --json."""
@@ -45,6 +56,7 @@ class ComplyReport:
             "written": self.result.written,
             "resumed": self.result.resumed,
             "missing": self.result.missing,
+            "missing_reasons": dict(self.reasons),
             "unreadable": list(self.unreadable),
             "branches": self.branches,
             **asdict(self.figures),
@@ -75,6 +87,12 @@ class ComplyReport:
                 f"{d.equal} equal; difference {_told(d.difference)}, without checker edits "
                 f"{_told(d.own_difference)}"
             )
+        if self.reasons:
+            reason, count = self.reasons[0]
+            others = sum(more for _, more in self.reasons[1:])
+            lines.append(
+                f"missing: {count} x {reason}" + (f" (and {others} for other reasons)" if others else "")
+            )
         return lines
 
 
@@ -97,16 +115,18 @@ async def run_comply(
     Raises `ConfigError` for an unknown mode or policy, `TaskError` for tasks that cannot be read, and what
     `comply` raises.
     """
+    wanted = [known_mode(mode) for mode in modes]
     found = load_tasks(tasks, ids)
     if found.problems:
         raise ConfigError("\n".join(map(str, found.problems)))
-    made = make_policy(policy, options)
+    made = make_policy(policy, options, COMMAND)
+    check_converses(made, COMMAND)
     try:
         result = await comply(
             found.tasks,
             made,
             out,
-            modes=[known_mode(mode) for mode in modes],
+            modes=wanted,
             seeds=seeds,
             settings=settings,
             concurrency=concurrency,
@@ -116,7 +136,13 @@ async def run_comply(
         await made.close()
     problems = Problems()
     records = list(read_records(result.path, problems))
-    return ComplyReport(result, figures(records), tuple(map(str, problems)), write_run(records, out / "run"))
+    return ComplyReport(
+        result,
+        figures(records),
+        tuple(map(str, problems)),
+        write_run(records, out / "run"),
+        _reasons(records),
+    )
 
 
 def known_mode(name: str) -> Mode:
@@ -125,6 +151,36 @@ def known_mode(name: str) -> Mode:
         if mode == name:
             return mode
     raise ConfigError(f"mode {name!r}: unknown; known: {', '.join(MODES)}")
+
+
+def settings_of(**given: Any) -> RepairSettings:
+    """`RepairSettings` from the options of the command with the same names. Raises `ConfigError`."""
+    try:
+        return RepairSettings(**given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ConfigError(f"--{first['loc'][0]} {first['input']}: {first['msg']}") from None
+
+
+def options_of(given: Sequence[str]) -> dict[str, Any]:
+    """A policy's options from texts `name=value`. Raises `ConfigError`."""
+    for text in given:
+        name, equals, _ = text.partition("=")
+        if not name or not equals:
+            raise ConfigError(f"--option {text}: expected name=value, for instance --option model=...")
+    try:
+        return options_from(given)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("--set ", "--option ", 1)) from None
+    except ValueError as error:  # of YAML's dates: 2026-13-45 looks like one and is none
+        raise ConfigError(f"--option: a value cannot be read ({error}); put it in quotation marks") from None
+
+
+def _reasons(records: Iterable[ComplianceRecord]) -> tuple[tuple[str, int], ...]:
+    """What missing records say of themselves: part of it comes from an endpoint, so it may be anything."""
+    told = (record.error or record.ending for record in records if record.missing)
+    shown = ("".join(c if c.isprintable() else " " for c in text[:300]) for text in told)
+    return tuple(Counter(shown).most_common())
 
 
 def _told(rate: Rate) -> str:

@@ -33,7 +33,7 @@ async def run_compliance(
     """Have a policy answer a task (its layer, or just the prompt) and, by mode, mend the answer.
 
     Always a record: a failed endpoint is in its ending, with the attempts before it. A final pass is the same
-    in every mode: no hard constraint is violated at the end. Attempt k has the seed `seed + k`, so the first
+    in every mode: no hard constraint is violated at the end, and there is a text. Attempt k has the seed `seed + k`, so the first
     answer is the same in all modes with one seed, where the model keeps to it. Raises `ConfigError` when the
     constraints speak of more than one text.
     """

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
+from verifiers.constraints import is_empty
+
 from . import prompts
 from .patches import passage_of, patched
 from .records import Mode, Way
@@ -103,7 +105,7 @@ async def _repair(shop: Workshop, target: str, way: Way) -> None:
     def put_in(said: str) -> str:
         """Saying nothing is no new passage: that would mend a violation by deleting it."""
         said = whole(said).strip("\n")
-        return text[:start] + said + text[end:] if said.strip() else text
+        return text if is_empty(said) else text[:start] + said + text[end:]
 
     await shop.ask("rewrite_span", messages, targets=[target], rule="no_regression", compose=put_in)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from verifiers import CheckResult
-from verifiers.constraints import Constraint
+from verifiers.constraints import Constraint, is_empty
 
 Args = Mapping[str, Any]
 
@@ -47,7 +47,7 @@ _LARGEST_PASSAGE = 0.7  # of the text; beyond that the whole is written anew
 def patched(text: str, constraint: Constraint) -> str | None:
     """The text after the edit for a constraint; None when there is none, or nothing to edit."""
     patch = _PATCHES.get(constraint.method)
-    if patch is None or not text.strip():
+    if patch is None or is_empty(text):
         return None
     edited = patch(text, constraint.args)
     return None if edited == text else edited

@@ -33,7 +33,7 @@ class Attempt(BaseModel):
     reply: Message | None = None  #: what it said; None for a patch
     artifact: Text = ""  #: the whole text that was checked; untrusted
     results: tuple[CheckResult, ...] = ()  #: one for each constraint, in their order
-    passed: bool = False  #: no hard constraint is violated or undecided
+    passed: bool = False  #: no hard constraint is violated or undecided, and the text is not empty
     undecided: bool = False  #: a hard one could not be told, and none is known to be violated
     score: float = 0.0  #: weighted share that passes, in [0, 1]
     kept: bool = False  #: whether it became the text that later attempts start from
@@ -69,7 +69,7 @@ class ComplianceRecord(BaseModel):
     final: int | None = None  #: index of the attempt that stands at the end; None: there was none
     #: everything that does not pass at the end, hard first; a violation that nothing mended stays here
     violations: list[CheckResult] = Field(default_factory=list)
-    final_pass: bool | None = None  #: no hard violation, in every mode; None: missing, neither pass nor fail
+    final_pass: bool | None = None  #: no hard violation and a text, in every mode; None: missing, neither
     ending: Ending
     stop: str = ""  #: why it went no further: passed, rounds, exhausted, tokens, seconds, context, error
     error: str = ""

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from envs.trajectory import Message, Trajectory, Turn
 from verifiers import Verdict
+from verifiers.constraints import is_empty
 
 from ..exports import Row, make_exporter
 from ..governance import Admitted, Gate
@@ -98,7 +99,7 @@ def branches_of(
     made = []
     for attempt in record.attempts:
         final = attempt.index == record.final and attempt.passed
-        if attempt.error or attempt.undecided or not attempt.artifact.strip():
+        if attempt.error or attempt.undecided or is_empty(attempt.artifact):
             excluded["no_text_to_learn_from"] += 1
         elif exclude_checker_edits and attempt.checker_edit:
             excluded["checker_edit"] += 1

@@ -26,7 +26,7 @@ Rule = Literal["best", "no_regression"]
 class RepairSettings(BaseModel):
     """What a compliance run may spend and do."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rounds: int = Field(default=3, ge=0, le=100)  #: replies of the policy after the first one
     tokens: int | None = Field(default=None, ge=1)  #: input and output of all replies together
@@ -70,7 +70,8 @@ class Workshop:
         """Ids of what is still to be mended, most urgent first."""
         if self.found is None:
             return []
-        return [c.id for c, _ in self.found.violations if self.settings.soft or c.level == "hard"]
+        every = self.settings.soft or self.found.empty
+        return [c.id for c, _ in self.found.violations if every or c.level == "hard"]
 
     async def ask(
         self,
@@ -215,11 +216,17 @@ def _verdict(
         return better, "better than the text before" if better else "rolled back: no better as a whole"
     if broke:
         return False, f"rolled back: it broke {', '.join(broke)}"
+    if before.empty and not after.empty:
+        return True, "there is a text now"
     if not mended:
         return False, "rolled back: it mended nothing"
     return True, f"mended {', '.join(mended)}"
 
 
-def _rank(found: Compliance) -> tuple[int, float]:
-    """More is better: fewer hard violations first, then the score."""
-    return -sum(constraint.level == "hard" for constraint, _ in found.violations), found.score
+def _rank(found: Compliance) -> tuple[bool, int, float]:
+    """More is better: any text first, then fewer hard violations, then the score."""
+    return (
+        not found.empty,
+        -sum(constraint.level == "hard" for constraint, _ in found.violations),
+        found.score,
+    )

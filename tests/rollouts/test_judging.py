@@ -218,6 +218,34 @@ def test_a_judge_that_would_judge_its_own_work_is_refused_unless_allowed() -> No
     check_judge(RunConfig.model_validate({"policy": own, "judge": {"policy": other}}))
 
 
+def test_a_judge_that_does_not_answer_questions_is_refused() -> None:
+    config = RunConfig.model_validate(
+        {"policy": {"name": "scripted"}, "judge": {"policy": {"name": "mutation"}}}
+    )
+    assert config.judge is not None
+    words = "judge.policy.name: the policy 'mutation' does not answer questions"
+    with pytest.raises(ConfigError, match=words):
+        check_judge(config)
+    with pytest.raises(ConfigError, match=words):
+        JudgeService(config.judge, None)
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ({"name": "openai"}, r"--set judge\.policy\.options\.model=\.\.\."),
+        ({"name": "opeani"}, r"^judge\.policy\.name: no policy named 'opeani'"),
+        (
+            {"name": "scripted", "options": {"file": "/nowhere"}},
+            r"^judge\.policy\.options\.file: /nowhere cannot be read",
+        ),
+    ],
+)
+def test_errors_about_a_judges_policy_name_its_own_section(policy: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        check_judge(RunConfig.model_validate({"judge": {"policy": policy}}))
+
+
 def test_a_calibration_of_another_judge_or_none_at_all_is_told_before_anything_starts(tmp_path: Path) -> None:
     judge = {"policy": {"name": "openai", "options": {"model": "n", "base_url": "http://127.0.0.1:9/v1"}}}
     path = tmp_path / "c.json"

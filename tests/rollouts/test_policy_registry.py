@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import date
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from envs.tools import ToolSpec
 from envs.trajectory import Message, ToolCall, Trajectory, Usage
 from rollouts.errors import ConfigError
-from rollouts.policies import POLICIES, Policy, PolicyReply, make_policy
+from rollouts.policies import POLICIES, Place, Policy, PolicyReply, check_converses, make_policy
 from rollouts.policies.endpoint import parse_arguments
 from rollouts.policies.loopback import Call, LoopbackModelServer, Reply
 from rollouts.policies.models import Price, add_usage, claude_version, cost_usd, price_of, takes_sampling
@@ -48,6 +49,19 @@ class TestByName:
         assert make_policy("mine", {"word": "hey"}).model == "hey"
         with pytest.raises(ConfigError, match="known: word"):
             make_policy("mine", {"wrod": "hey"})
+
+    def test_a_policy_of_ones_own_that_does_not_say_that_it_converses_is_not_asked_questions(self) -> None:
+        POLICIES.register("mine", f"{__name__}:Mine")
+        with pytest.raises(ConfigError, match=r"^judge\.policy\.name: the policy 'mine' does not answer"):
+            check_converses(make_policy("mine"), Place("judge.policy"))
+
+    @pytest.mark.parametrize("option", [{"a": float("inf")}, {"a": date(2026, 1, 2)}], ids=str)
+    def test_what_cannot_be_sent_is_told_before_it_is_sent(self, option: dict[str, Any]) -> None:
+        for name, where in (("openai", "extra_body"), ("anthropic", "thinking")):
+            with pytest.raises(
+                ConfigError, match=f"^policy.options of '{name}': {where}: .*cannot be sent as JSON"
+            ):
+                make_policy(name, {"model": "m", "base_url": "http://x", where: option})
 
     def test_nothing_heavy_is_imported_before_it_is_needed(self) -> None:
         code = "import sys, rollouts.policies as p; p.make_policy('scripted', {'replies': ['a']})\n"

@@ -241,6 +241,22 @@ async def test_soft_constraints_can_be_left_alone():
     assert (len(record.attempts), [r.id for r in record.violations]) == (1, ["no-comma"])
 
 
+@pytest.mark.parametrize("mode", ["prompt_retry", "full_pcl"])
+@pytest.mark.parametrize("settings", [ONLY_MODEL, RepairSettings(soft=False)], ids=["soft", "hard only"])
+async def test_an_empty_answer_passes_no_soft_constraints_and_is_written_again(mode, settings):
+    record = await run(
+        mode, says("\u200b\u200b", "all, of you"), soft(LONG), soft(NO_COMMA), settings=settings
+    )
+    first = record.attempts[0]
+    assert (first.passed, first.score, first.undecided) == (False, 0.0, False)
+    assert (record.ending, record.final) == ("solved", 1)
+
+
+async def test_an_empty_answer_that_stays_empty_has_failed():
+    record = await run("full_pcl", says(""), soft(NO_COMMA), settings=RepairSettings(soft=False))
+    assert (record.ending, record.final_pass) == ("failed", False)
+
+
 async def test_a_run_out_of_time_is_truncated():
     slow = says("no day", {"text": "Friday", "delay_s": 5.0})
     record = await run("prompt_retry", slow, FRIDAY, settings=RepairSettings(seconds=0.2))

@@ -114,3 +114,40 @@ async def test_a_pattern_without_end_is_unknown_with_a_cause(pool, answer, monke
 def test_options_of_its_own_are_read_when_it_is_made():
     with pytest.raises(ConstraintError, match="Field required"):
         verifier("constraints", constraints=[{"id": "w", "method": "word_count_min"}])
+
+
+async def test_constraints_of_its_own_are_asked_beside_those_of_the_task(pool, answer):
+    made = ConstraintVerifier([SHORT])
+    both = await made.verify(answer("one, two", NO_COMMA), pool)
+    assert [(check.id, check.outcome) for check in both.checks] == [("no-comma", "fail"), ("short", "pass")]
+    alone = await made.verify(
+        Submission("do it", answer("").snapshot, answer="many more words than that"), pool
+    )
+    assert (alone.outcome, [check.id for check in alone.checks]) == ("fail", ["short"])
+
+
+@pytest.mark.parametrize(
+    ("theirs", "words"),
+    [
+        (SHORT, "constraint 2 (short): the id is taken by constraint 1"),
+        (
+            {**SHORT, "id": "long", "args": {"num_words": 9, "relation": "at least"}},
+            "constraint 2 (short): contradicts long",
+        ),
+    ],
+)
+async def test_what_cannot_be_asked_together_with_the_task_is_told_and_nobodys_pass(
+    pool, answer, theirs, words
+):
+    verdict = await ConstraintVerifier([SHORT]).verify(answer("two words", theirs), pool)
+    assert (verdict.outcome, verdict.cause) == ("unknown", "bad_constraint")
+    assert words in verdict.reason
+    assert "(1 to 1 are the task's, the others the verifier's own)" in verdict.reason
+
+
+@pytest.mark.parametrize("text", ["", "\u200b\u200b", "\x00 \x07"], ids=ascii)
+async def test_empty_work_fails_where_all_constraints_are_soft(pool, answer, text):
+    soft = {**NO_COMMA, "level": "soft"}
+    verdict = await ConstraintVerifier().verify(answer(text, soft), pool)
+    assert (verdict.outcome, verdict.score) == ("fail", 0.0)
+    assert "is empty" in verdict.reason

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verifiers.constraints import Artifact, ConstraintError, evaluate, patterns, read_constraints
+from verifiers.constraints import Artifact, ConstraintError, evaluate, is_empty, patterns, read_constraints
 
 
 def table(method: str, name: str = "", /, **args: Any) -> dict[str, Any]:
@@ -272,3 +272,51 @@ def test_errors_and_sets_travel_between_processes():
     with pytest.raises(ConstraintError) as caught:
         read_constraints([])
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+INVISIBLE = (
+    "",
+    " \n\t",
+    "\u200b\u200b",
+    "\x00 \x07",
+    "\ufeff",
+    "\u00ad\u2060",
+    "\u3164",
+    "\u2800",
+    "\ufe0f\u0301",
+)
+
+
+@pytest.mark.parametrize("text", INVISIBLE, ids=ascii)
+@pytest.mark.parametrize(
+    "asked",
+    [
+        table("punctuation:no_comma"),
+        table("file_size_max", bytes=99),
+        {**table("file_exists"), "path": "a.txt"},
+    ],
+    ids=lambda asked: asked["method"],
+)
+def test_text_without_a_visible_character_is_empty_and_fails_hard_and_soft_constraints(text, asked):
+    for level in ("hard", "soft"):
+        constraints = read_constraints([{**asked, "level": level}])
+        found = evaluate(constraints, {asked.get("path"): Artifact.of(text)})
+        assert (found.empty, found.passed, found.score, found.undecided) == (True, False, 0.0, False)
+
+
+@given(st.text(st.characters(categories=["Cc", "Cf", "Zs", "Zl", "Zp", "Mn", "Me"])), st.text(), st.text())
+def test_one_visible_character_is_enough_for_a_text_and_nothing_less_is(nothing, before, after):
+    assert is_empty(nothing)
+    assert not is_empty(before + "x" + after)
+
+
+@pytest.mark.parametrize("text", ["-", "あ", "กั", "हि", "😀", "1", "\u200b.\u200b"])
+def test_letters_of_any_script_signs_and_pictures_are_no_empty_text(text):
+    assert judged(text, table("punctuation:no_comma")).passed
+
+
+def test_soft_constraints_on_one_empty_text_beside_another_only_lower_the_score():
+    notes = {**table("punctuation:no_comma", "notes"), "path": "notes.md", "level": "soft"}
+    both = read_constraints([notes, {**table("punctuation:no_comma", "said"), "level": "soft"}])
+    found = evaluate(both, {None: Artifact.of("Done"), "notes.md": Artifact(problem="absent")})
+    assert (found.passed, found.score) == (True, 0.5)

@@ -9,7 +9,7 @@ Start with `record.py`, then `check.py`; `ifeval/` holds IFEval's 25 instruction
 """
 
 from ..errors import ConstraintError, ConstraintProblem
-from .check import Artifact, Check, Finding, Span
+from .check import Artifact, Check, Finding, Span, is_empty
 from .evaluate import Compliance, evaluate, evaluate_async
 from .methods import IFEVAL_TYPES, METHODS
 from .record import Constraint, ConstraintSet, Repair, read_constraints
@@ -29,5 +29,6 @@ __all__ = [
     "Span",
     "evaluate",
     "evaluate_async",
+    "is_empty",
     "read_constraints",
 ]

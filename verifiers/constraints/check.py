@@ -7,12 +7,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import regex  # type: ignore[import-untyped]
 from pydantic import BaseModel, ConfigDict
 
 #: A text longer than this is not looked at and has not passed.
 MAX_CHARS = 100_000
 #: Places kept as evidence for one check.
 MAX_SPANS = 20
+
+#: Something to see: no white space, no control, format or unassigned character, no mark without width, and none
+#: of the letters and symbols that are drawn as nothing (the Hangul fillers, the empty braille cell).
+_VISIBLE = regex.compile(r"[^\s\p{Z}\p{C}\p{Mn}\p{Me}\p{Default_Ignorable_Code_Point}\u2800]")
 
 Span = tuple[int, int]  #: [start, end) in characters
 Bounds = tuple[float, float]  #: lowest and highest count that satisfies, both included
@@ -32,6 +37,11 @@ class Artifact:
         """An answer."""
         return cls(text, len(text.encode("utf-8", "replace")))
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing: no file, or a text without anything to see in it."""
+        return is_empty(self.text) if not self.problem else self.problem in ("absent", "not a file")
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -40,6 +50,10 @@ class Finding:
     passed: bool
     message: str
     spans: tuple[Span, ...] = ()  #: what satisfies when it passed, else what violates; may be empty
+
+
+#: What every check says of a text without anything to see.
+EMPTY = Finding(False, "is empty, and nothing passes then")
 
 
 class Check(BaseModel):
@@ -62,8 +76,8 @@ class Check(BaseModel):
             return Finding(False, f"there is no text to check: {artifact.problem}")
         if len(artifact.text) > MAX_CHARS:
             return Finding(False, f"has {len(artifact.text)} characters, more than the {MAX_CHARS} checked")
-        if not artifact.text.strip():
-            return Finding(False, "is empty, and nothing passes then")
+        if artifact.empty:
+            return EMPTY
         return self.read(artifact.text)
 
     def read(self, text: str) -> Finding:
@@ -91,6 +105,11 @@ class Check(BaseModel):
     def forbids(self, literal: str) -> bool:
         """Whether a text that contains this one cannot pass."""
         return False
+
+
+def is_empty(text: str) -> bool:
+    """Whether a text has no visible character: a text of zero-width spaces or control characters is empty."""
+    return _VISIBLE.search(text) is None
 
 
 def related(count: int, relation: Relation, wanted: int, what: str, spans: Iterable[Span] = ()) -> Finding:

@@ -22,11 +22,13 @@ class Compliance:
 
     constraints: ConstraintSet
     results: tuple[CheckResult, ...]
+    empty: bool  #: nothing that it is about has anything in it: no text, no file
 
     @property
     def passed(self) -> bool:
-        """No hard constraint is violated or undecided. The one definition of a pass, everywhere."""
-        return not any(r.outcome != "pass" for c, r in self._pairs() if c.level == "hard")
+        """No hard constraint is violated or undecided, and there is something to judge: where all constraints
+        are soft, empty work does not pass either. The one definition of a pass, everywhere."""
+        return not self.empty and not any(r.outcome != "pass" for c, r in self._pairs() if c.level == "hard")
 
     @property
     def undecided(self) -> bool:
@@ -56,7 +58,8 @@ def evaluate(constraints: ConstraintSet, artifacts: Mapping[str | None, Artifact
 
     Blocking, up to seconds for long texts: see `evaluate_async`.
     """
-    return Compliance(constraints, tuple(_result(c, check, artifacts[c.path]) for c, check in constraints))
+    results = tuple(_result(c, check, artifacts[c.path]) for c, check in constraints)
+    return Compliance(constraints, results, all(artifacts[path].empty for path in paths(constraints)))
 
 
 async def evaluate_async(constraints: ConstraintSet, artifacts: Mapping[str | None, Artifact]) -> Compliance:

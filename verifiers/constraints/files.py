@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints
 
-from .check import Artifact, Bounds, Check, Finding, bounds, kept, related
+from .check import EMPTY, Artifact, Bounds, Check, Finding, bounds, kept, related
 from .patterns import Pattern, find
 
 Count = Annotated[int, Field(ge=0)]
@@ -18,7 +18,7 @@ _WORD = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]|[^\W\p{Han}\p{Hiragana}\p{
 
 
 class FileExists(Check):
-    """The file is there and not empty."""
+    """The file is there and not empty: a text has something to see, other bytes are enough as they are."""
 
     needs_file: ClassVar[bool] = True
 
@@ -28,6 +28,8 @@ class FileExists(Check):
     def look(self, artifact: Artifact) -> Finding:
         if artifact.problem in ("absent", "not a file"):
             return Finding(False, f"the file is {artifact.problem}")
+        if artifact.empty:
+            return EMPTY
         return Finding(artifact.size > 0, f"the file has {artifact.size} bytes")
 
 
@@ -130,4 +132,6 @@ class WordCountMin(Check):
 def _size(artifact: Artifact, holds: bool, asked: str) -> Finding:
     if artifact.problem and artifact.problem != "no UTF-8 text":
         return Finding(False, f"there is no file to measure: {artifact.problem}")
+    if artifact.empty:
+        return EMPTY
     return Finding(holds and artifact.size > 0, f"has {artifact.size} bytes, {asked} asked for")

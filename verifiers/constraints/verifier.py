@@ -1,19 +1,22 @@
 """The constraint verifier: does the answer, or a file of the finished work, do what the task's constraints ask?
 
-Where the constraints come from: the verifier's own option, else `submission.extras["constraints"]`, which are
-the tables `[[metadata.rollout_fork.constraints]]` of a task.toml.
+Where the constraints come from: `submission.extras["constraints"]`, which are the tables
+`[[metadata.rollout_fork.constraints]]` of a task.toml, and the verifier's own option, which adds its constraints
+to those of every task. Both are one set then: an id that both have, or demands of one that contradict the other's,
+are "bad_constraint".
 
 Outcomes: "fail" when a hard constraint is violated (an absent, empty, overlong or undecodable text violates
-every one that is about it); "unknown" without `infra` and with a cause when it is not the work's fault:
+every one that is about it; text without a visible character is empty); "unknown" without `infra` and with a cause when it is not the work's fault:
 "no_constraints" and "bad_constraint" (the task is wrong), "timeout" (a pattern of the task's that does not end;
 if another hard constraint is violated, that decides). Soft constraints lower the score and never the outcome; where
-there are only soft ones, any work passes with the score they give.
+there are only soft ones, any work passes with the score they give, except work that is empty: that fails.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kernel_pool import FileAccessError
@@ -45,14 +48,14 @@ class ConstraintVerifier:
     name = "constraints"
 
     def __init__(self, constraints: Sequence[Mapping[str, Any]] | None = None) -> None:
-        """`constraints` replace the task's own. Raises `ConstraintError`."""
+        """`constraints` are asked of every task, beside the task's own. Raises `ConstraintError`."""
         self._own = None if constraints is None else read_constraints(constraints)
 
     async def verify(self, submission: Submission, pool: KernelPool) -> Verdict:
         """One verdict with a check for each constraint. Raises `KernelError`."""
         started = time.monotonic()
         try:
-            constraints = self._own or _of(submission)
+            constraints = joined(self._own, submission.extras.get("constraints"))
         except ConstraintError as error:
             return self._unknown(submission, "bad_constraint", str(error)[:1000])
         if constraints is None:
@@ -82,9 +85,24 @@ class ConstraintVerifier:
         )
 
 
-def _of(submission: Submission) -> ConstraintSet | None:
-    tables = submission.extras.get("constraints")
-    return None if tables is None else read_constraints(tables)
+def joined(own: ConstraintSet | None, tables: Any) -> ConstraintSet | None:
+    """A verifier's own constraints and a task's tables as one set, the task's first; None when there are neither.
+
+    Raises `ConstraintError` for tables that are broken, and for sets that cannot be asked together: an id twice,
+    a contradiction, too many.
+    """
+    if tables is None:
+        return own
+    theirs = read_constraints(tables)
+    if own is None:
+        return theirs
+    try:
+        return read_constraints([*theirs.constraints, *own.constraints])
+    except ConstraintError as error:
+        where = f"(1 to {len(theirs)} are the task's, the others the verifier's own)"
+        raise ConstraintError(
+            [replace(problem, message=f"{problem.message} {where}") for problem in error.problems]
+        ) from None
 
 
 async def _artifacts(

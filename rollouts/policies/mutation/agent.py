@@ -76,6 +76,11 @@ class MutationPolicy:
     def model(self) -> str:
         return ""
 
+    @property
+    def converses(self) -> bool:
+        """It only repairs, with tools."""
+        return False
+
     def check(self, samplings: Sequence[Sampling]) -> list[str]:
         """What cannot be honoured. Raises `ConfigError` when two branches would be the same."""
         seen: dict[tuple[int | None, float], int] = {}
