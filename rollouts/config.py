@@ -298,7 +298,7 @@ def _apply(data: dict[str, Any], override: str) -> None:
         node = child
     try:
         node[last] = yaml.safe_load(value) if value else ""
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # 2026-13-45 looks like a date, and is none
         node[last] = value
 
 

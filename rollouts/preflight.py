@@ -10,6 +10,8 @@ from kernel_pool import Backend
 from kernel_pool.kernel import Images
 from kernel_pool.requirements import unmet
 from verifiers import browser
+from verifiers.constraints import ConstraintError, read_constraints
+from verifiers.constraints.verifier import joined
 
 from .config import RunConfig
 from .errors import ConfigError, EnvironmentLacks
@@ -52,6 +54,7 @@ async def check(config: RunConfig, tasks: Sequence[Task], backend: Backend) -> N
     judge = None if config.judge is None else JudgeService(config.judge, None)
     build_verifier(config, judge)
     build_verifier(config, judge, heldout=True)
+    _check_constraints(config, tasks)
     if judge is not None:
         await judge.close()
     _check_gives(config, backend)
@@ -70,6 +73,18 @@ def _check_gives(config: RunConfig, backend: Backend) -> None:
         if not backend.capabilities.isolated and not config.backend.allow_unsandboxed:
             mend = "set backend.allow_unsandboxed: true to use it as it is"
         raise ConfigError(f"backend {backend.name}: {'; '.join(missing)}; {mend}")
+
+
+def _check_constraints(config: RunConfig, tasks: Sequence[Task]) -> None:
+    """Constraints of the config are asked beside each task's own: one set, without a contradiction."""
+    confirm = config.verify.confirm
+    for part in [*config.verify.parts, *(confirm.parts if confirm else [])]:
+        given = part.options.get("constraints") or () if part.name == "constraints" else ()
+        for task in tasks if given else ():
+            try:
+                joined(read_constraints(given), task.metadata.get("rollout_fork", {}).get("constraints"))
+            except ConstraintError as error:
+                raise ConfigError(f"verify.parts: constraints and task {task.id}: {error}") from None
 
 
 async def _check_browser(tasks: Sequence[Task], backend: Backend) -> None:

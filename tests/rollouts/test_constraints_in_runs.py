@@ -11,6 +11,7 @@ from small_tasks import EDIT, call, write_task
 
 from rollouts.batch import run_batch
 from rollouts.config import RunConfig
+from rollouts.errors import ConfigError
 from rollouts.records import BranchRecord
 from rollouts.store import RunStore
 
@@ -101,3 +102,12 @@ async def test_an_answer_without_a_visible_character_is_never_solved(tmp_path: P
     found = await branches(tmp_path, tasks, *empty, "words")
     assert endings(found) == ["failed"] * 3 + ["solved"]
     assert [record.result.reward for record in found] == [0.0] * 3 + [1.0]
+
+
+async def test_a_clash_between_the_configs_and_a_tasks_constraints_is_told_before_anything_starts(
+    tmp_path: Path,
+) -> None:
+    ask(write_task(tmp_path / "tasks"), LONG)
+    with pytest.raises(ConfigError, match=r"constraints and task adder: .*long"):
+        await branches(tmp_path, tmp_path / "tasks", "x", parts=with_parts(LONG))
+    assert not (tmp_path / "run").exists()
