@@ -12,7 +12,7 @@ import pytest
 _TOGETHER = {
     "test_batch": "ray",
     "test_cli": "ray",
-    "test_judging": "ray",
+    "test_judge_rewards": "ray",
     "test_nothing_left": "ray",
     "test_ray_job": "ray",
     "test_docker": "engine",

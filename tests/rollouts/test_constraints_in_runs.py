@@ -88,13 +88,6 @@ async def test_constraints_of_the_config_come_beside_those_of_a_task(tmp_path: P
     assert endings(found) == ["failed", "solved", "failed"]
 
 
-async def test_an_id_that_the_config_and_a_task_both_have_is_told_and_no_pass(tmp_path: Path) -> None:
-    ask(write_task(tmp_path / "tasks"), LONG)
-    (found,) = await branches(tmp_path, tmp_path / "tasks", "word " * 20, parts=with_parts(LONG))
-    assert (found.result.ending, found.result.reward) == ("infra_error", None)
-    assert "constraint 2 (long): the id is taken by constraint 1" in found.result.error
-
-
 @pytest.mark.parametrize("level", ["hard", "soft"])
 async def test_an_answer_without_a_visible_character_is_never_solved(tmp_path: Path, level: str) -> None:
     tasks = listed(tmp_path / "tasks.jsonl", {**NO_COMMA, "level": level})

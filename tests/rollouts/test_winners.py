@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from small_tasks import FAIL, SOLVE, call, write_task
-from test_judging import both, config
+from test_judge_rewards import both
+from test_judging import config
 from typer.testing import CliRunner
 
 from rollouts.batch import run_batch
