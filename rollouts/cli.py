@@ -90,7 +90,7 @@ def fork(
 @app.command()
 def rank(run_dir: RunArg, as_json: JsonOpt = False) -> None:
     """Rank every rollout of a run again, from its records and what was said and found of them."""
-    from .confirmation import keeping
+    from .confirmation import remembering
     from .rankings import rank_rollout
 
     with RunStore.open(run_dir) as store:
@@ -100,7 +100,7 @@ def rank(run_dir: RunArg, as_json: JsonOpt = False) -> None:
             known = earlier.get(group[0].lineage.rollout_id)
             ranking = rank_rollout(group, known.judge if known else None)
             if known is not None:
-                ranking = keeping(ranking, known.confirmation).model_copy(update={"stopping": known.stopping})
+                ranking = remembering(ranking, known).model_copy(update={"stopping": known.stopping})
             rankings.append(ranking)
     if as_json:
         print(json.dumps([r.model_dump(mode="json") for r in rankings]))

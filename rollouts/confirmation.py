@@ -15,12 +15,17 @@ from .records import BranchRecord, Confirmation, RankingRecord
 
 
 async def confirmed(
-    config: RunConfig, executor: Executor, records: Sequence[BranchRecord], ranking: RankingRecord
+    config: RunConfig,
+    executor: Executor,
+    records: Sequence[BranchRecord],
+    ranking: RankingRecord,
+    before: RankingRecord | None = None,
 ) -> RankingRecord:
     """The ranking with its winner verified again, and without it when it failed: nobody else takes its place,
-    for that would be one more choice."""
+    for that would be one more choice. What was found of it for an earlier ranking (`before`) stands."""
+    ranking = remembering(ranking, before)
     wanted = config.verify.confirm
-    if wanted is None or ranking.winner is None:
+    if wanted is None or ranking.winner is None or ranking.confirmation is not None:
         return ranking
     chosen = next(r for r in records if r.lineage.branch_id == ranking.winner)
     try:
@@ -28,6 +33,17 @@ async def confirmed(
     except (RunDirError, KernelError) as error:
         return keeping(ranking, Confirmation.not_possible(ranking.winner, str(error)))
     return keeping(ranking, _confirmation(wanted, chosen, records, verdicts))
+
+
+def remembering(ranking: RankingRecord, before: RankingRecord | None) -> RankingRecord:
+    """A new ranking of a rollout with all that was found of the branches that earlier ones chose."""
+    if before is None:
+        return ranking
+    found = [*before.earlier_confirmations, *([before.confirmation] if before.confirmation else [])]
+    found = [each for each in found if each.runs]
+    own = next((each for each in found if each.branch_id == ranking.winner), None)
+    others = [each for each in found if each is not own]
+    return keeping(ranking.model_copy(update={"earlier_confirmations": others}), own)
 
 
 def keeping(ranking: RankingRecord, found: Confirmation | None) -> RankingRecord:
@@ -66,7 +82,7 @@ def _confirmation(
         corrected=value.corrected,
         low=value.low,
         high=value.high,
-        basis=value.basis,
+        basis="heldout" if wanted.parts else "repeats",
         chosen_from=value.of,
         reason="" if worst.passed else f"{worst.verifier} {worst.outcome}: {worst.reason}"[:1000],
     )

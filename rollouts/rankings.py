@@ -104,9 +104,9 @@ def candidate(record: BranchRecord) -> Candidate | None:
 
 
 def false_winners(rankings: Iterable[RankingRecord]) -> FalseWinners | None:
-    """How many chosen branches failed when they were verified again; None: none was verified again."""
+    """How many chosen branches failed when they were verified again; None: none was to be."""
     again = [ranking.confirmation for ranking in rankings if ranking.confirmation is not None]
-    if not any(found.runs for found in again):
+    if not again:
         return None
     told = [False if found.failed else True if found.passes else None for found in again]
     return false_winner_rate([[each] for each in told], [[max(1, found.chosen_from)] for found in again])

@@ -182,14 +182,16 @@ class Confirmation(BaseModel):
     corrected: float | None = None
     low: float | None = None  #: 95 %, of the corrected rate
     high: float | None = None
-    basis: Literal["heldout", "model", "none"] = "none"  #: of the corrected rate; only "heldout" is evidence
+    #: of the corrected rate; only "heldout" is evidence: "repeats" of the same checks say how steady they are, no more
+    basis: Literal["heldout", "repeats", "model", "none"] = "none"
     chosen_from: int = 0  #: branches with an outcome
     reason: str = ""  #: what was said where it did not pass, or why it could not be verified; untrusted text
 
     @classmethod
     def not_possible(cls, branch_id: str, reason: str) -> Confirmation:
         """Its state is not there any more."""
-        return cls(branch_id=branch_id, reason=reason[:1000])
+        last = next((line for line in reversed(reason.splitlines()) if line.strip()), "")
+        return cls(branch_id=branch_id, reason=last.strip()[:300])
 
 
 class RankingRecord(BaseModel):
@@ -212,6 +214,8 @@ class RankingRecord(BaseModel):
     components: int
     judge: JudgeSaid | None = None  #: None: no judge is configured
     confirmation: Confirmation | None = None  #: None: nobody was chosen, or the config asks for none
+    #: of branches that earlier rankings of this rollout chose: who failed once does not come back by another draw
+    earlier_confirmations: list[Confirmation] = Field(default_factory=list)
     stopping: dict[str, Any] | None = (
         None  #: the fields of `ranking.Decision`; None: no rule, all branches were run
     )

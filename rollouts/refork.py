@@ -57,8 +57,8 @@ async def refork(
                 jobs = [BranchJob(parent.task.task_id, spec, fork=ref) for spec in specs]
                 records = list(await asyncio.gather(*map(carry_out, jobs)))
                 ranking = await ranked(config, executor.judge, [*rollout, *records])
-                ranking = await confirmed(config, executor, [*rollout, *records], ranking)
                 before = store.rankings().get(parent.lineage.rollout_id)
+                ranking = await confirmed(config, executor, [*rollout, *records], ranking, before)
                 ranking = ranking.model_copy(update={"stopping": before.stopping if before else None})
             finally:
                 progress.stop()

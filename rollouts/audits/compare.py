@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import yaml
 
 from ranking.compare import PairedComparison, compare
 from ranking.errors import RankingError, UnpairedKeys
@@ -40,6 +43,8 @@ class RunOutcomes:
     truncated: int  #: ended by their budget; not solved, not missing
     forked: int  #: left out: they share steps with another branch, and are no independent seeds
     problems: tuple[str, ...]  #: lines of the run that cannot be read
+    verify: str = ""  #: how branches were verified, as the config says
+    stopped: int = 0  #: rollouts that a rule ended early, told by their rates without the bias of that
 
 
 @dataclass(frozen=True)
@@ -112,11 +117,13 @@ class DesignPlan:
         }
 
 
-def read_outcomes(path: Path, metric: Metric) -> RunOutcomes:
+def read_outcomes(path: Path, metric: Metric, by: By = "seed") -> RunOutcomes:
     """A run's outcomes: solved as 1 or 0, or the reward; None where the machinery failed.
 
-    A branch's seed is the one that was asked for, else its number. Raises `ConfigError` when it is no run, when
-    it has two versions of one task, or nothing but forked branches.
+    A branch's seed is the one that was asked for, else its number. A rollout that a rule ended early (`stop:`) has
+    a biased rate; by task it comes in with the rate free of that bias. Raises `ConfigError` when it is no run, or
+    an unfinished one, when it has two versions of one task, nothing but forked branches, or ended early and is to be
+    paired by seed.
     """
     outcomes: list[tuple[Key, Outcome]] = []
     digests: dict[str, str] = {}
@@ -133,12 +140,60 @@ def read_outcomes(path: Path, metric: Metric) -> RunOutcomes:
             outcomes.append(((task_id, _seed(record)), _outcome(record, metric)))
             truncated += record.result.ending == "truncated"
             policies.add(" ".join(filter(None, (record.sampling.policy, record.sampling.model))))
+        _check_finished(store)
+        rates = _rates_after_a_stop(store)
         problems, run_id = tuple(map(str, store.problems)), store.run_id
+        verify = _verification(store)
+    if rates and (by == "seed" or metric != "solved"):
+        raise ConfigError(
+            f"{path}: a rule that looks at outcomes ended {len(rates)} of its rollouts early (`stop:`), which biases "
+            "their rates; --tasks-only with --metric solved takes them without that bias"
+        )
+    if rates:
+        outcomes = [(key, value) for key, value in outcomes if key[0] not in rates]
+        outcomes += [((task_id, 0), rate) for task_id, rate in rates.items()]
     if not outcomes:
         raise ConfigError(f"{path}: no finished branch{' that was not forked' if forked else ''} to compare")
     return RunOutcomes(
-        path, run_id, ", ".join(sorted(policies)), tuple(outcomes), digests, truncated, forked, problems
+        path,
+        run_id,
+        ", ".join(sorted(policies)),
+        tuple(outcomes),
+        digests,
+        truncated,
+        forked,
+        problems,
+        verify,
+        len(rates),
     )
+
+
+def _check_finished(store: RunStore) -> None:
+    """The branches that end first are no random sample of all."""
+    kinds = [event.get("kind") for event in store.events()]
+    started = len(kinds) - 1 - kinds[::-1].index("batch_started") if "batch_started" in kinds else -1
+    if started >= 0 and "batch_finished" not in kinds[started:]:
+        raise ConfigError(f"{store.path}: the run is not finished; run its command again with the same --out")
+
+
+def _rates_after_a_stop(store: RunStore) -> dict[str, float]:
+    """task -> its pass rate without the bias of the stop."""
+    rules = {r.task_id: r.stopping for r in store.rankings().values() if r.stopping is not None}
+    return {
+        task_id: float(rule["rate_unbiased"])
+        for task_id, rule in rules.items()
+        if rule["stop"] and not rule["reason"].startswith("cap") and rule["rate_unbiased"] is not None
+    }
+
+
+def _verification(store: RunStore) -> str:
+    """What of the config decides how a branch is judged, as text."""
+    try:
+        config = yaml.safe_load(store.config_text)
+        found = {key: value for key, value in config["verify"].items() if key != "confirm"}
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError):
+        return ""
+    return json.dumps(found, sort_keys=True)
 
 
 def compare_runs(paths: Sequence[Path], metric: Metric = "solved", by: By = "seed") -> list[RunComparison]:
@@ -149,18 +204,28 @@ def compare_runs(paths: Sequence[Path], metric: Metric = "solved", by: By = "see
     """
     if len(paths) < 2:
         raise ConfigError("give two runs to compare: the first is what the others are compared with")
-    runs = [read_outcomes(path, metric) for path in paths]
+    runs = [read_outcomes(path, metric, by) for path in paths]
+    for place, run in enumerate(runs):
+        for earlier in runs[:place]:
+            if run.path.samefile(earlier.path) or run.run_id == earlier.run_id:
+                raise ConfigError(
+                    f"{earlier.path} and {run.path} are one run ({run.run_id}): it equals itself"
+                )
     names = _names(runs)
     first = runs[0]
     results = []
     for other in runs[1:]:
         _check_same_tasks(first, other)
+        if first.verify and other.verify and first.verify != other.verify:
+            raise ConfigError(
+                f"{first.path} and {other.path}: their branches were not verified the same way ({first.verify} and "
+                f"{other.verify}), so their rates say different things"
+            )
         try:
             results.append(compare(first.outcomes, other.outcomes, by=by, comparisons=len(runs) - 1))
         except UnpairedKeys as error:
-            mend = (
-                "; --tasks-only compares task means" if by == "seed" else "; compare runs of the same tasks"
-            )
+            same = first.digests.keys() == other.digests.keys()
+            mend = "; --tasks-only compares task means" if same else "; compare runs of the same tasks"
             raise ConfigError(f"{first.path} and {other.path}: {error}{mend}") from None
         except RankingError as error:
             raise ConfigError(f"{first.path} and {other.path}: {error}") from None
@@ -229,8 +294,6 @@ def _seed(record: BranchRecord) -> str:
 
 
 def _check_same_tasks(first: RunOutcomes, other: RunOutcomes) -> None:
-    if first.path.samefile(other.path) or first.run_id == other.run_id:
-        raise ConfigError(f"{first.path} and {other.path} are one run ({first.run_id}): it equals itself")
     for task_id in sorted(first.digests.keys() & other.digests.keys()):
         one, two = first.digests[task_id], other.digests[task_id]
         if one != two:

@@ -68,7 +68,7 @@ def winner_words(run: RunFigures) -> str:
     """How many of the chosen branches held when they were verified again; "" when none was."""
     found = run.false_winners()
     if found is None or found.rate.value is None or found.rate.low is None or found.rate.high is None:
-        return "" if found is None else f"{found.unverified} winners could not be verified again"
+        return "" if found is None else f"none of {found.unverified} winners could be verified again"
     held = found.rate.n - found.failed
     untold = f", {found.unverified} could not be told" if found.unverified else ""
     return (
@@ -83,7 +83,7 @@ def confirmation_words(found: Confirmation) -> str:
         return f"{found.branch_id} was not verified again: {found.reason}"
     how = "held-out checks" if found.heldout else "the same checks"
     told = f"{found.branch_id} verified again by {how}: {found.passes} of {found.runs} passed"
-    if found.raw is not None and found.corrected is not None and found.basis == "heldout":
+    if found.raw is not None and found.corrected is not None and found.heldout:
         told += (
             f"; pass rate {found.raw:.0%} when chosen from {found.chosen_from}, {found.corrected:.0%} since "
             f"(95 % interval {found.low:.0%} to {found.high:.0%})"

@@ -12,7 +12,8 @@ from test_judge_rewards import both
 from test_judging import config
 from typer.testing import CliRunner
 
-from rollouts.batch import run_batch
+from rollouts.audits import compare_runs
+from rollouts.batch import Silent, run_batch
 from rollouts.cli import app
 from rollouts.config import parse_config
 from rollouts.errors import ConfigError
@@ -51,7 +52,7 @@ async def test_the_winner_is_verified_again_and_keeps_its_place_when_it_holds(tm
     found = ranking.confirmation
     assert ranking.winner == "b000" and found is not None
     assert (found.branch_id, found.runs, found.passes, found.failed) == ("b000", 3, 3, 0)
-    assert (found.raw, found.corrected, found.basis, found.chosen_from) == (1.0, 1.0, "heldout", 3)
+    assert (found.raw, found.corrected, found.basis, found.chosen_from) == (1.0, 1.0, "repeats", 3)
     assert found.low is not None and 0.4 < found.low < 0.5  # Wilson, 3 of 3
 
 
@@ -79,6 +80,26 @@ async def test_a_winner_that_fails_held_out_checks_is_none_and_nobody_takes_its_
         told = summary(store)["false_winners"]
         assert (told["mean"], told["failed"], told["verified"]) == (1.0, 1, 1)
         assert "0 of 1 winners held when verified again" in totals(figures(store))
+
+
+async def test_a_winner_that_failed_does_not_come_back_by_forking_another_branch(tmp_path: Path) -> None:
+    worse = [call("edit_file", path="calc.py", old="a + b + 1", new="a + b  # quality 1"), call("submit")]
+    async with LoopbackModelServer(both) as server:
+        before, _ = await ran(
+            tmp_path,
+            [worse, FAIL],
+            judge=config(server).model_dump(mode="json"),
+            verify={"confirm": {"parts": [{"name": "judge"}]}},
+        )
+        asked = len(server.requests)
+        with RunStore.open(tmp_path / "run") as store:
+            settled = parse_config(store.config_text)
+        await refork(settled, tmp_path / "run", "b001", 1, 1, Silent())
+        assert len(server.requests) == asked
+    with RunStore.open(tmp_path / "run") as store:
+        after = store.rankings()["adder"]
+    assert before.winner is None and after.winner is None
+    assert after.confirmation == before.confirmation
 
 
 async def test_what_is_wrong_with_held_out_parts_is_told_before_anything_starts(tmp_path: Path) -> None:
@@ -141,8 +162,6 @@ async def test_a_rollout_that_is_forked_later_keeps_its_rule(tmp_path: Path) -> 
         "stop": {"passes": 1, "fails": 1},
     }
     before, _ = await ran(tmp_path, [SOLVE, FAIL, SOLVE], **settings)
-    from rollouts.batch import Silent
-
     with RunStore.open(tmp_path / "run") as store:
         settled = parse_config(store.config_text)
     await refork(settled, tmp_path / "run", "b000", 1, 1, Silent())
@@ -162,3 +181,32 @@ async def test_a_rollout_that_is_forked_later_keeps_its_rule(tmp_path: Path) -> 
 def test_half_a_stopping_rule_is_refused(stop: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         parse_config(json.dumps({"stop": stop}))
+
+
+async def test_runs_that_a_rule_ended_early_are_compared_without_its_bias_or_not_at_all(
+    tmp_path: Path,
+) -> None:
+    base: dict[str, Any] = {"engine": {"kind": "inline", "in_flight": 1}}
+    ranking, _ = await ran(tmp_path, [SOLVE, FAIL, FAIL, SOLVE, FAIL], **base, stop={"passes": 1, "fails": 2})
+    (tmp_path / "run").rename(tmp_path / "early")
+    await ran(tmp_path, [SOLVE, FAIL, FAIL, SOLVE, FAIL], **base)
+    runs = [tmp_path / "run", tmp_path / "early"]
+    with pytest.raises(ConfigError, match=r"ended 1 of its rollouts early.*--tasks-only"):
+        compare_runs(runs)
+    (found,) = compare_runs(runs, by="task")
+    assert ranking.stopping is not None and ranking.stopping["rate_raw"] == pytest.approx(1 / 3)
+    assert found.result.mean_b == pytest.approx(ranking.stopping["rate_unbiased"])
+    assert found.second.stopped == 1
+
+
+async def test_runs_that_are_unfinished_or_verified_otherwise_are_not_compared(tmp_path: Path) -> None:
+    await ran(tmp_path, [SOLVE, FAIL])
+    (tmp_path / "run").rename(tmp_path / "once")
+    await ran(tmp_path, [SOLVE, FAIL], verify={"repeats": 3})
+    with pytest.raises(ConfigError, match="not verified the same way"):
+        compare_runs([tmp_path / "once", tmp_path / "run"])
+    events = tmp_path / "run" / "events.jsonl"
+    kept = [line for line in events.read_text().splitlines() if "batch_finished" not in line]
+    events.write_text("\n".join(kept) + "\n")
+    with pytest.raises(ConfigError, match="is not finished"):
+        compare_runs([tmp_path / "run", tmp_path / "once"])
