@@ -38,6 +38,7 @@ VIEWPORT = {"width": 1280, "height": 720}
 CHECKS = [
     {"id": "heading", "kind": "selector", "selector": "h1", "text": "Hello"},
     {"id": "name", "kind": "role", "role": "textbox", "name": "Name"},
+    {"id": "shown", "kind": "visible", "selector": "#box"},
     {"id": "save", "kind": "not_covered", "selector": "button"},
     {"id": "fits", "kind": "no_horizontal_scroll"},
     {"id": "console", "kind": "console"},

@@ -11,7 +11,8 @@ Outcomes. The work's own fault is a "fail": a check that does not hold, and with
   the task says, or cannot be measured;
 - "crash": the page took the browser down, which was up before; "oom", "pids", "disk", "output", "cpu": a
   limit;
-- "size": a picture has another size than its reference. Pictures are never scaled to fit.
+- "size": a picture has another size than its reference. Pictures are never scaled to fit;
+- "outside": an element that is compared reaches out of the viewport, where there is no picture of it.
 "unknown" is what the work cannot be blamed for: "no_checks", "bad_spec", "bad_reference" (the task),
 "no_browser", "no_pillow", "browser_failed", "driver", "no_landlock", "network", "no_base" (the machinery, `infra=True`).
 None of these is ever a pass.

@@ -32,7 +32,9 @@ class Finding:
     """What one check came to. `message` is empty when it holds."""
 
     message: str = ""
-    cause: str = ""  #: "size" when a picture has another size than its reference
+    cause: str = (
+        ""  #: "size" when a picture has another size than its reference, "outside" when it is cut off
+    )
     picture: bytes = b""  #: a PNG of the difference
 
     def result(self, name: str) -> CheckResult:
@@ -155,6 +157,13 @@ def _page_pixels(check: PixelCheck, seen: PageSeen, reference: Pixels) -> Findin
         first = boxes[0]
         left, right = _edge(first.x), _edge(first.x + first.width)
         top, bottom = _edge(first.y), _edge(first.y + first.height)
+        height, width = picture.shape[:2]
+        if left < 0 or top < 0 or right > width or bottom > height:
+            return Finding(
+                f"{check.clip} lies at ({left}, {top}) to ({right}, {bottom}), which reaches outside of the "
+                f"viewport of {width}x{height} pixels: what is outside cannot be compared",
+                cause="outside",
+            )
         picture = picture[top:bottom, left:right]
     soft = [
         Area(box.x - left, box.y - top, box.width, box.height)
@@ -167,7 +176,7 @@ def _page_pixels(check: PixelCheck, seen: PageSeen, reference: Pixels) -> Findin
 
 def _edge(position: float) -> int:
     """The pixel a browser paints an edge at."""
-    return max(0, math.floor(position + 0.5))
+    return math.floor(position + 0.5)
 
 
 def judge_image(check: ImageCheck, data: bytes, reference: Pixels) -> Finding:

@@ -134,7 +134,13 @@ class ConsoleCheck(_Strict):
 
 
 class LayoutCheck(_Strict):
-    """Where an element is. `visible`, `in_viewport` and `not_covered` hold for every match; there must be one."""
+    """Where an element is. `visible`, `in_viewport` and `not_covered` hold for every match; there must be one.
+
+    `visible`: scrolled to, something of it reaches the screen (`inside/paint.py`); less than 4 pixels, or what
+    differs from its surroundings by 8 of 255 or less, is nothing. `not_covered`: at its middle and near its
+    corners a click would meet it, and nothing that lets clicks through takes away more than a twentieth of
+    what it paints.
+    """
 
     kind: Literal["visible", "in_viewport", "not_covered", "no_overlap"]
     id: Identity
@@ -149,7 +155,7 @@ class ScrollCheck(_Strict):
 
 
 class PixelCheck(Comparison):
-    """The screenshot, or the part of it that `clip` matches, looks like the reference."""
+    """The screenshot, or the part of it that `clip` matches (all of it in the viewport), looks like the reference."""
 
     kind: Literal["pixels"]
     id: Identity

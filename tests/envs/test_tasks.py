@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -319,6 +320,20 @@ def test_lint_finds_what_would_spoil_a_task(tmp_path: Path) -> None:
     for words in ("told nothing", "same command", "names /tests", "an agent can read it", "has no solve.sh"):
         assert words in told
     assert lint(only(make(tmp_path, "fine"))) == []
+
+
+def test_lint_says_that_nothing_verifies_a_task_only_when_nothing_does(tmp_path: Path) -> None:
+    visual = (
+        '[[metadata.rollout_fork.visual.pages]]\npath = "index.html"\n'
+        'checks = [{ id = "h", kind = "selector", selector = "h1" }]\n'
+    )
+    for name, toml, doubts in (
+        ("seen", visual, []),
+        ("blind", "", ["there are no hidden tests: nothing can be verified"]),
+    ):
+        home = make(tmp_path, name, toml=toml)
+        shutil.rmtree(home / "tests")
+        assert lint(only(home)) == doubts
 
 
 def test_the_starter_part_of_the_suite_is_24_of_its_tasks_and_can_be_narrowed() -> None:

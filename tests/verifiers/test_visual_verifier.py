@@ -156,6 +156,20 @@ async def test_a_picture_of_another_size_fails_and_is_never_scaled_to_fit(site):
     assert "400x300 pixels, the reference has 200x150" in verdict.reason
 
 
+@pytest.mark.parametrize(
+    "place", ["left:0;top:-20px", "left:-20px;top:0", "left:0;top:280px", "left:360px;top:0"]
+)
+async def test_an_element_that_is_cut_off_fails_even_if_the_rest_looks_like_its_reference(site, place):
+    across = "left:0;" not in place
+    site.reference("r.png", picture(40, 60) if across else picture(60, 20 if "280" in place else 40))
+    html = f"{HTML}<div id=m style='position:fixed;width:60px;height:60px;{place}'></div>"
+    verdict = await site.look(
+        {"index.html": html}, page({"kind": "pixels", "reference": "r.png", "clip": "#m"})
+    )
+    assert (verdict.outcome, verdict.cause) == ("fail", "outside"), verdict
+    assert "reaches outside of the viewport of 400x300 pixels" in verdict.reason
+
+
 async def test_pictures_the_work_drew_are_compared_without_a_browser(site):
     plot = picture(64, 48)
     plot[10:20, 10:50] = (200, 30, 30)

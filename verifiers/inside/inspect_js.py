@@ -1,25 +1,48 @@
 """The function that measures a page. It runs in an isolated world, whose built-ins no page can patch."""
 
-SOURCE = r"""
-(queries) => {
-  const MOST = 500, WORDS = 10000;
-  const box = r => ({x: r.x, y: r.y, width: r.width, height: r.height});
+#: What measuring and `paint_js.py` have in common.
+COMMON = r"""
+  const MOST = 500;
   const name = e => (e.tagName || "?").toLowerCase() + (e.id ? "#" + e.id : "") +
     (typeof e.className === "string" && e.className ? "." + e.className.trim().split(/\s+/).join(".") : "");
   const short = e => name(e).slice(0, 80);
-  const words = e => (e.innerText ?? e.textContent ?? "").replace(/\s+/g, " ").trim().slice(0, WORDS);
   const shown = e => {
     const r = e.getBoundingClientRect();
     return e.checkVisibility({opacityProperty: true, visibilityProperty: true}) && r.width > 0 && r.height > 0 &&
       r.right + scrollX > 0 && r.bottom + scrollY > 0;
   };
+  // Scroll an element to where a user can scroll it: what hides its overflow is not scrolled by hand.
+  const bring = (e, where = "center") => {
+    const root = document.documentElement, of = a => getComputedStyle(a), held = [];
+    const fixed = overflow => overflow === "hidden" || overflow === "clip";
+    const view = document.scrollingElement ?? root;
+    const own = of(root), body = document.body;
+    const page = own.overflowX === "visible" && own.overflowY === "visible" && body ? of(body) : own;
+    const hold = (a, style) => held.push([a, fixed(style.overflowX) ? a.scrollLeft : null,
+      fixed(style.overflowY) ? a.scrollTop : null]);
+    for (let a = e.parentNode; a; a = a.parentNode ?? a.host)
+      if (a instanceof Element && a !== view && a !== root) hold(a, of(a));
+    hold(view, page);
+    e.scrollIntoView({block: where, inline: where, behavior: "instant"});
+    for (const [a, left, top] of held) {
+      if (left !== null && a.scrollLeft !== left) a.scrollTo({left, behavior: "instant"});
+      if (top !== null && a.scrollTop !== top) a.scrollTo({top, behavior: "instant"});
+    }
+  };
+"""
+
+SOURCE = r"""
+(queries) => {
+  const WORDS = 10000;
+@COMMON@  const box = r => ({x: r.x, y: r.y, width: r.width, height: r.height});
+  const words = e => (e.innerText ?? e.textContent ?? "").replace(/\s+/g, " ").trim().slice(0, WORDS);
   const inside = e => {
     const r = e.getBoundingClientRect(), root = document.documentElement;
     return r.left >= -0.5 && r.top >= -0.5 && r.right <= root.clientWidth + 0.5 && r.bottom <= innerHeight + 0.5;
   };
   const coveredBy = e => {
     const x0 = scrollX, y0 = scrollY;
-    e.scrollIntoView({block: "center", inline: "center", behavior: "instant"});
+    bring(e);
     const r = e.getBoundingClientRect();
     let found = null;
     for (const [fx, fy] of [[.5, .5], [.2, .2], [.8, .2], [.2, .8], [.8, .8]]) {
@@ -64,4 +87,4 @@ SOURCE = r"""
   };
   return queries.map(q => { try { return answer(q); } catch (e) { return {error: String(e).slice(0, 300)}; } });
 }
-"""
+""".replace("@COMMON@", COMMON)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from playwright.sync_api import Error, TimeoutError
 
 from .inspect_js import SOURCE
+from .paint import Paint
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response
@@ -160,6 +161,19 @@ def _measure(page: Page, queries: list[Plan]) -> list[dict[str, Any]]:
     if "exceptionDetails" in answer:
         raise Error(f"the page cannot be measured: {answer['exceptionDetails'].get('text', '')}")
     found: list[dict[str, Any]] = answer["result"]["value"]
+    painted = [
+        (query, fact)
+        for query, fact in zip(queries, found, strict=True)
+        if query["what"] in ("visible", "not_covered") and fact.get("count") and not fact["bad"]
+    ]
+    if painted:  # style says they are there; now pictures have to
+        paint = Paint(page, session, frame, world["executionContextId"])
+        for query, fact in painted:
+            look = paint.unseen if query["what"] == "visible" else paint.covered
+            try:
+                fact["bad"] = look(query["selector"])
+            except Error as error:
+                fact["error"] = _cut(error.message)
     return found
 
 
