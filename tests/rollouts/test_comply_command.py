@@ -148,7 +148,7 @@ def test_a_bound_that_is_none_is_told_with_its_option(name, value):
         settings_of(**{name: value})
 
 
-@pytest.mark.parametrize("given", ["model", "=x", "", "model=2026-13-45"])
+@pytest.mark.parametrize("given", ["model", "=x", ""])
 def test_an_option_of_the_policy_that_cannot_be_read_is_told(given):
     with pytest.raises(ConfigError, match=r"^--option"):
         options_of([given])

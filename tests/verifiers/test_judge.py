@@ -63,6 +63,9 @@ def prefers_plus(prompt: Prompt, _sample: int) -> str:
 class Cache(dict):
     put = dict.__setitem__
 
+    def asked(self, key: str) -> None:
+        self.calls = [*getattr(self, "calls", []), key]
+
 
 def judge(rule, **options) -> Judge:
     model = rule if isinstance(rule, Model) else Model(rule)
