@@ -227,6 +227,8 @@ def _tests(path: Path, toml: TomlFile, own: TomlTable, workdir: str, notes: list
         return None
     hidden = own.string("hidden_tests")
     if not hidden and not (directory / "test.sh").is_file():
+        if "visual" in own.data:  # its references are all there is
+            return TestPlan(directory, command="", timeout_s=timeout or 600.0, env=env, workdir=workdir)
         toml.problems.append(
             TaskProblem(
                 directory, None, "has no test.sh, and task.toml sets no metadata.rollout_fork.hidden_tests"

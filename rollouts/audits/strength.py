@@ -134,8 +134,8 @@ def _named(names: Sequence[str]) -> Sequence[Exploit]:
 async def _audit(
     task: Task, verifier: Verifier, pool: KernelPool, mutants: int, seed: int, hacks: Sequence[Exploit]
 ) -> StrengthReport:
-    if task.tests is None or task.solution is None:
-        lacks = "tests" if task.tests is None else "solution"
+    if task.tests is None or not task.tests.command or task.solution is None:
+        lacks = "solution" if task.tests is not None and task.tests.command else "tests"
         return StrengthReport(name=task.id, problem=f"the task has no {lacks}: nothing to audit with")
     try:
         base = await pool.prepare(task.base)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +62,17 @@ async def test_a_task_fails_as_shipped_and_passes_with_its_solution(
     assert seen_before.outcome == "fail" and seen_before.score is not None and seen_before.score < 1
     assert seen_after.passed, seen_after
     assert seen_after.evidence and tests.passed, tests.log
+
+
+def test_a_tests_directory_may_hold_nothing_but_the_references_of_visual_checks(tmp_path: Path) -> None:
+    source = next(
+        task.path for task in TASKS.tasks if task.path and list((task.path / "tests").glob("*.png"))
+    )
+    copy = tmp_path / source.name
+    shutil.copytree(source, copy)
+    for test in (copy / "tests").glob("test*"):
+        test.unlink()
+    toml = copy / "task.toml"
+    toml.write_text("".join(line for line in toml.read_text().splitlines(True) if "hidden_tests" not in line))
+    (found,) = load_tasks(str(copy)).tasks
+    assert found.tests is not None and found.tests.command == "" and lint(found) == []
