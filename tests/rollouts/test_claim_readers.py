@@ -84,7 +84,9 @@ def test_an_item_that_tells_an_error_is_missing_whatever_outcome_stands_beside_i
     assert outcomes(write_lines(tmp_path / "b.jsonl", lines)) == {"1": True, "2": None}
 
 
-@pytest.mark.parametrize("content", ['{"id": 1, "correct": true, "correct": false}\n', '[{"id": 1, "id": 2}]'])
+@pytest.mark.parametrize(
+    "content", ['{"id": 1, "correct": true, "correct": false}\n', '[{"id": 1, "id": 2}]']
+)
 def test_a_key_that_stands_twice_is_an_error(tmp_path, content):
     path = tmp_path / "a.jsonl"
     path.write_text(content)
@@ -102,7 +104,9 @@ def test_a_truncation_that_is_neither_names_its_field_and_the_mend(tmp_path, val
 
 def test_an_outcome_that_is_none_names_its_field(tmp_path):
     path = write_lines(tmp_path / "a.jsonl", [{"id": 1, "passed": "perhaps"}])
-    with pytest.raises(ConfigError, match=r"a.jsonl:1: 'passed': 'perhaps' is not an outcome: use true or false"):
+    with pytest.raises(
+        ConfigError, match=r"a.jsonl:1: 'passed': 'perhaps' is not an outcome: use true or false"
+    ):
         read_results(path)
 
 

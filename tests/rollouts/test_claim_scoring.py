@@ -39,7 +39,11 @@ def test_a_difference_between_two_filters_is_an_artefact(tmp_path):
 
 def test_a_filter_that_both_files_have_is_chosen_and_no_artefact(tmp_path):
     filters = ("strict-match", "flexible-extract")
-    a = [lm_eval_row(i, i % 2, name, resps=[[f"none {i}"]]) for i in range(60) for name in filters]
+    a = [
+        lm_eval_row(i, i % 2, name, resps=[[f"none {i}"]], filtered_resps=["[invalid]"])
+        for i in range(60)
+        for name in filters
+    ]
     b = [lm_eval_row(i, 1.0, name) for i in range(60) for name in filters]
     found = audited(tmp_path, a, b, filter="strict-match")
     assert (found.a.filter, found.b.filter, found.audit.verdict) == ("strict-match", "strict-match", "ok")
@@ -47,9 +51,7 @@ def test_a_filter_that_both_files_have_is_chosen_and_no_artefact(tmp_path):
 
 @pytest.mark.parametrize("other", ["acc_norm", "exact_match"])
 def test_a_difference_between_two_metrics_is_an_artefact(tmp_path, other):
-    a = [lm_eval_row(i, 1.0, "none", metrics=["acc"], acc=i % 2, resps=[]) for i in range(60)]
-    b = [lm_eval_row(i, 1.0, "none", metrics=[other], **{other: 1}, resps=[]) for i in range(60)]
-    found = audited(tmp_path, a, b)
+    found = audited(tmp_path, plain(half, "acc"), plain(always, other))
     assert found.audit.verdict == "artefact"
     assert f"A is scored by 'acc', B by '{other}'" in found.reason
 
