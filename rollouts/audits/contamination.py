@@ -176,7 +176,7 @@ def print_contamination(audit: ContaminationAudit, console: Console) -> None:
 def _why(problems: Sequence[str]) -> str:
     """The first thing that could not be read, with its file."""
     if not problems:
-        return "; the files are empty"
+        return ""
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return f"; {problems[0]}{more}"
 

@@ -80,6 +80,7 @@ def read_corpus(
         if not _is_suite(source) and not Path(source).exists():
             raise ConfigError(f"{source}: there is no such file or directory")
     for source in sources:
+        before, item = unread.count, None
         for item in _read(source, unread, evaluation):
             texts = tuple(p for p in item.passages if p.text.strip() and _wanted(p.field, fields))
             if sum(len(passage.text) for passage in texts) > MAX_ITEM:
@@ -88,6 +89,8 @@ def read_corpus(
                 yield Item(printable(item.id), item.at, texts)
             else:
                 unread.note(item.at, _no_text(item, fields))
+        if item is None and unread.count == before:
+            unread.note(source, "holds no item: is it the right file?")
 
 
 def _no_text(item: Item, fields: Collection[str]) -> str:

@@ -138,7 +138,7 @@ def test_a_wrong_call_ends_with_2_and_one_line(test_file: Path, change: dict[str
 def test_an_empty_side_is_an_error_and_never_clean(tmp_path: Path, test_file: Path, empty: str) -> None:
     nothing = write(tmp_path / "empty.jsonl")
     sides = {"train": test_file, "test": test_file, empty: nothing}
-    with pytest.raises(ConfigError, match=r"nothing to look.*the files are empty"):
+    with pytest.raises(ConfigError, match=r"nothing to look.*empty.jsonl: holds no item"):
         audit(sides["train"], sides["test"])
 
 
@@ -170,7 +170,7 @@ def test_an_item_that_was_not_compared_is_never_clean(tmp_path: Path, test_file:
         ("deep.json", b"[" * 100_000, "nested too deeply; flatten it"),
         ("none.jsonl", b'{"n": 5}\n', "none.jsonl:1: no text: give items with a field of text"),
         ("twice.jsonl", b'{"text": "a b", "text": "c d"}\n', "twice.jsonl:1: .*'text' is there twice"),
-        ("empty.jsonl", b"", "the files are empty$"),
+        ("empty.jsonl", b"", "empty.jsonl: holds no item"),
     ],
 )
 def test_why_nothing_is_left_to_look_for_is_told_with_the_file(
@@ -181,6 +181,14 @@ def test_why_nothing_is_left_to_look_for_is_told_with_the_file(
         audit(test_file, tmp_path / name)
     with pytest.raises(ConfigError, match=f"no training items: nothing to look in; .*{said}"):
         audit(tmp_path / name, test_file)
+
+
+def test_an_empty_file_beside_another_is_told_and_never_clean(tmp_path: Path, test_file: Path) -> None:
+    (tmp_path / "empty.txt").write_text("")
+    train = write(tmp_path / "train.jsonl", {"text": "nothing of it"})
+    done = command("--train", train, "--train", tmp_path / "empty.txt", "--test", test_file)
+    assert done.returncode == 1
+    assert "holds no item" in done.stdout
 
 
 def test_a_field_that_no_item_has_is_told_with_those_it_has(test_file: Path) -> None:

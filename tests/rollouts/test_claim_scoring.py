@@ -51,7 +51,7 @@ def test_a_filter_that_both_files_have_is_chosen_and_no_artefact(tmp_path):
 
 @pytest.mark.parametrize("other", ["acc_norm", "exact_match"])
 def test_a_difference_between_two_metrics_is_an_artefact(tmp_path, other):
-    found = audited(tmp_path, plain(half, "acc"), plain(always, other))
+    found = audited(tmp_path, plain(half, "acc"), plain(always, other, metrics=[other]))
     assert found.audit.verdict == "artefact"
     assert f"A is scored by 'acc', B by '{other}'" in found.reason
 
