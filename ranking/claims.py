@@ -17,6 +17,7 @@ neither side's output was cut off in; "truncation differs" is an exact McNemar p
        difference                                                                           artefact
     4  reading the answers again changes one side more than the other (McNemar on the
        changed items), and then the difference is not shown                                 artefact
+    4a reading them again changes one side more, and the difference is shown all the same  inconclusive
     5  truncation differs otherwise (the clean items still show it, or the winner was hit)  inconclusive
     6  whether an output was cut off is not known for every item                            inconclusive
     7  truncation is balanced, and the clean items do not show the difference               inconclusive
@@ -166,9 +167,11 @@ def _verdict(
 
     again = "" if reread is None else f"with every answer read again {_difference(reread.table, names)}"
     holds_again = reread is None or reread.table.shows(alpha, way)
-    if reread is not None and not holds_again and reread.p_exact < alpha:
+    if reread is not None and reread.p_exact < alpha:
         changed = f"{reread.changed_a} outcomes of {names[0]} and {reread.changed_b} of {names[1]} change"
-        return "artefact", f"{claim}, but {again}: {changed}, so the scorer made the difference"
+        if not holds_again:
+            return "artefact", f"{claim}, but {again}: {changed}, so the scorer made the difference"
+        return "inconclusive", f"{claim}, but {again}: {changed}, so its size is open"
 
     if differs:
         hit = loser if loser_hit else winner

@@ -24,7 +24,8 @@ from ..errors import ConfigError
 from .answers import gold, same
 from .claim_items import Item
 from .claim_readers import Results
-from .extraction import CHANNELS, Lottery, Triage, lottery, reread, triage
+from .claim_scoring import heeded, scoring_differs
+from .extraction import CHANNELS, Lottery, Triage, channel, lottery, reread, triage
 
 SIDES = ("A", "B")
 _COLOURS = {"ok": "green", "inconclusive": "yellow", "artefact": "red"}
@@ -37,6 +38,7 @@ class Side:
     path: str
     format: str
     metric: str
+    filter: str
     left_out: int
     cut_by: dict[str, int]
     limits: tuple[int, ...]
@@ -98,7 +100,8 @@ class ClaimReport:
             "reason": self.reason,
             "notes": list(self.notes),
             "sources": [
-                {"path": side.path, "format": side.format, "metric": side.metric} for side in (self.a, self.b)
+                {"path": side.path, "format": side.format, "metric": side.metric, "filter": side.filter}
+                for side in (self.a, self.b)
             ],
         }
 
@@ -116,8 +119,11 @@ def audit_claim(
     `common`: items that only one file has are left out, which is told; otherwise they are an error. `complete`:
     the sides ("A", "B") whose outputs are declared not to have been cut off where nothing tells. Raises
     `ConfigError` for ids that do not pair, for items that are not the same on both sides, and when no item has
-    an outcome on both.
+    an outcome on both, and for metrics or filters that differ though one could be chosen for both.
     """
+    if not 0.0 < alpha < 1.0:  # also refuses NaN
+        raise ConfigError(f"--alpha {alpha}: between 0 and 1")
+    differs = scoring_differs(a, b)
     shared, only_a, only_b = _paired(a, b, common)
     first, second = (
         [_declared(side.items[name], name_of in complete) for name in shared]
@@ -125,7 +131,7 @@ def audit_claim(
     )
     for x, y in zip(first, second, strict=True):
         _same_item(x, y)
-    again_a, again_b = [reread(item) for item in first], [reread(item) for item in second]
+    again_a, again_b = [_again(item) for item in first], [_again(item) for item in second]
     texts = any(each is not None for each in (*again_a, *again_b))
     try:
         found = audit(
@@ -139,6 +145,7 @@ def audit_claim(
         )
     except EmptyGroup as error:
         raise ConfigError(f"{a.path} and {b.path}: {error}") from None
+    found = heeded(found, first, second, differs)
     sides = _side(a, first, len(only_a)), _side(b, second, len(only_b))
     reason = found.reason
     if only_a or only_b:
@@ -150,7 +157,8 @@ def print_claim(report: ClaimReport, console: Console) -> None:
     """The tables, what is to be known about them, and the verdict in one sentence."""
     found = report.audit
     for name, side in zip(SIDES, (report.a, report.b), strict=True):
-        metric = f", {side.metric}" if side.metric else ""
+        metric = f", metric {side.metric}" if side.metric else ""
+        metric += f", filter {side.filter}" if side.filter else ""
         console.print(
             f"{name}: {escape(side.path)} ({side.format}{escape(metric)})", highlight=False, soft_wrap=True
         )
@@ -216,6 +224,11 @@ def _agree(first: str, second: str) -> bool:
     return first == second or same(first, second)
 
 
+def _again(item: Item) -> bool | None:
+    """The outcome read again; an answer the scorer did not see is there wherever the triage finds it."""
+    return True if item.correct is False and channel(item) == "A_extract" else reread(item)
+
+
 def _declared(item: Item, complete: bool) -> Item:
     return replace(item, truncated=False, cut_by="declared") if complete and item.truncated is None else item
 
@@ -226,6 +239,7 @@ def _side(results: Results, items: Sequence[Item], left_out: int) -> Side:
         path=results.path,
         format=results.format,
         metric=results.metric,
+        filter=results.filter,
         left_out=left_out,
         cut_by=dict(sorted(Counter(item.cut_by for item in items if item.truncated is not None).items())),
         limits=tuple(sorted({item.limit for item in items if item.limit is not None})),

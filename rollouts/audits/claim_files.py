@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from .claim_items import IDS, first
+from .strict_json import DuplicateKey, parse, reason
 
 MOST_LINE_BYTES = 64 << 20
 MOST_DOCUMENT_BYTES = 512 << 20
@@ -64,7 +65,9 @@ def _document(path: Path) -> Any:
     if path.stat().st_size > MOST_DOCUMENT_BYTES:
         raise ConfigError(f"{path}: larger than {MOST_DOCUMENT_BYTES >> 20} MiB; write it as JSON lines")
     try:
-        return json.loads(path.read_bytes().decode("utf-8-sig"))
+        return parse(path.read_bytes().decode("utf-8-sig"))
+    except DuplicateKey as error:
+        raise ConfigError(f"{path}: {error}") from None
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}:{error.lineno}: neither JSON nor JSON lines ({error.msg})") from None
     except (ValueError, RecursionError) as error:
@@ -82,10 +85,9 @@ def _lines(path: Path) -> Iterator[Row]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line.decode("utf-8-sig"))
+                row = parse(line.decode("utf-8-sig"))
             except (ValueError, RecursionError) as error:
-                told = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
-                raise ConfigError(f"{where}: not a line of JSON ({told})") from None
+                raise ConfigError(f"{where}: not a line of JSON that can be read ({reason(error)})") from None
             if not isinstance(row, dict):
                 raise ConfigError(f"{where}: not an object but {type(row).__name__}")
             yield where, row

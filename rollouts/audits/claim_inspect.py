@@ -7,7 +7,6 @@ before, pyarrow does. Each is unpacked into a bound, whatever the zip says of it
 from __future__ import annotations
 
 import io
-import json
 import struct
 import zipfile
 import zlib
@@ -17,6 +16,7 @@ from typing import IO, Any
 
 from ..errors import ConfigError
 from .claim_items import BadField, Item, Reading, bounded, cut_off, outcome, text_fields, token_limit
+from .strict_json import parse, reason
 
 MOST_MEMBER_BYTES = 256 << 20
 MOST_MEMBERS = 500_000
@@ -27,8 +27,10 @@ _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _CUT_LIMITS = ("context", "time", "working", "message", "token", "cost", "turn")
 
 
-def read_inspect_json(path: Path, log: Mapping[str, Any], reading: Reading) -> tuple[str, str, list[Item]]:
-    """("inspect", scorer, items) of a log in JSON form."""
+def read_inspect_json(
+    path: Path, log: Mapping[str, Any], reading: Reading
+) -> tuple[str, str, list[Item], frozenset[str]]:
+    """("inspect", scorer, items, all scorers) of a log in JSON form."""
     samples = log.get("samples")
     if not isinstance(samples, list):
         raise ConfigError(
@@ -39,11 +41,11 @@ def read_inspect_json(path: Path, log: Mapping[str, Any], reading: Reading) -> t
     items = bounded(
         path, (_item(sample, scores, limit, f"{path}: sample {n}") for n, sample in enumerate(samples, 1))
     )
-    return "inspect", scores.label(), items
+    return "inspect", scores.label(), items, scores.names
 
 
-def read_eval_zip(path: Path, reading: Reading) -> tuple[str, str, list[Item]]:
-    """("inspect", scorer, items) of a `.eval` file; samples are read one at a time."""
+def read_eval_zip(path: Path, reading: Reading) -> tuple[str, str, list[Item], frozenset[str]]:
+    """("inspect", scorer, items, all scorers) of a `.eval` file; samples are read one at a time."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -69,7 +71,7 @@ def read_eval_zip(path: Path, reading: Reading) -> tuple[str, str, list[Item]]:
                     yield _item(sample, scores, limit, f"{path}: {member.filename[:80]}")
 
             kept = bounded(path, items())
-            return "inspect", scores.label(), kept
+            return "inspect", scores.label(), kept, scores.names
     except (zipfile.BadZipFile, EOFError) as error:
         raise ConfigError(f"{path}: a zip that cannot be read ({error}); is the log complete?") from None
 
@@ -117,6 +119,7 @@ class _Scorer:
         self._path = path
         self._asked = reading.metric
         self.threshold = reading.threshold
+        self.names: frozenset[str] = frozenset()
 
     def of(self, sample: Mapping[str, Any]) -> tuple[Any, Any]:
         """(value, extracted answer) of the chosen score."""
@@ -129,6 +132,7 @@ class _Scorer:
         if name not in scores:
             raise BadField(f"no scorer {name!r}; it has {', '.join(sorted(scores))}")
         self._asked = name
+        self.names = frozenset(scores)
         score = scores[name]
         if not isinstance(score, dict) or "value" not in score:
             raise BadField(f"scorer {name!r} has no value")
@@ -188,9 +192,9 @@ def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tu
     if len(content) > MOST_MEMBER_BYTES:
         raise ConfigError(f"{where}: more than {MOST_MEMBER_BYTES >> 20} MiB when unpacked")
     try:
-        found = json.loads(content)
+        found = parse(bytes(content))
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{where}: not JSON ({type(error).__name__})") from None
+        raise ConfigError(f"{where}: not JSON that can be read ({reason(error)})") from None
     return (found if isinstance(found, dict) else {}), len(content)
 
 

@@ -59,6 +59,17 @@ class Reading:
     epoch: int | None = None
     max_tokens: int | None = None
 
+    def __post_init__(self) -> None:
+        """Raises `ConfigError` for numbers that make no sense."""
+        if self.threshold is not None and not math.isfinite(self.threshold):
+            raise ConfigError(
+                f"--threshold {self.threshold}: a finite number, from which on a score is right"
+            )
+        if self.epoch is not None and self.epoch < 0:
+            raise ConfigError(f"--epoch {self.epoch}: the number of a run, 0 or more")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise ConfigError(f"--max-tokens {self.max_tokens}: at least 1")
+
 
 @dataclass(frozen=True)
 class Item:
@@ -79,8 +90,11 @@ class Item:
     where: str = ""
 
 
-def outcome(value: Any, threshold: float | None) -> bool | None:
-    """Right, wrong, or None for no outcome. A score between 0 and 1 needs the threshold (then >= is right)."""
+def outcome(value: Any, threshold: float | None, field: str = "the outcome") -> bool | None:
+    """Right, wrong, or None for no outcome. A score between 0 and 1 needs the threshold (then >= is right).
+
+    Raises `BadField`, which names the `field`, for anything else.
+    """
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -93,24 +107,24 @@ def outcome(value: Any, threshold: float | None) -> bool | None:
                 return None
             value = float(value)
         except ValueError:
-            raise BadField(f"{_short(word)} is not an outcome: use true or false, 1 or 0") from None
+            raise BadField(f"{field}: {_short(word)} is not an outcome: use true or false, 1 or 0") from None
     if not isinstance(value, int | float):
-        raise BadField(f"an outcome is true or false or a number, not {type(value).__name__}")
+        raise BadField(f"{field}: an outcome is true or false or a number, not {type(value).__name__}")
     if not math.isfinite(value):
-        raise BadField(f"an outcome of {value}: not a number that can be counted")
+        raise BadField(f"{field}: an outcome of {value}: not a number that can be counted")
     if threshold is not None:
         return value >= threshold
     if value in (0, 1):
         return value == 1
     raise BadField(
-        f"an outcome of {value:g} is graded, neither right nor wrong: say with --threshold what counts"
+        f"{field}: an outcome of {value:g} is graded, neither right nor wrong: say with --threshold what counts"
     )
 
 
 def cut_off(row: Mapping[str, Any], limit: int | None) -> tuple[bool | None, str]:
     """(whether the output was cut off, by what that is known) from the row's own fields."""
-    if isinstance(row.get("truncated"), bool | int | str):
-        return outcome(row["truncated"], None), "truncated"
+    if row.get("truncated") not in (None, ""):
+        return _truncated(row["truncated"]), "truncated"
     for name in _REASONS:
         reason = row.get(name)
         if isinstance(reason, str) and reason.lower() in _CUT | _ENDED:
@@ -120,6 +134,16 @@ def cut_off(row: Mapping[str, Any], limit: int | None) -> tuple[bool | None, str
     if limit is not None and isinstance(count, int) and not isinstance(count, bool):
         return count >= limit - MARGIN, "tokens"
     return None, ""
+
+
+def _truncated(value: Any) -> bool:
+    word = value.strip().lower() if isinstance(value, str) else value
+    if word in (True, False):  # 1 and 0 too
+        return bool(word)
+    if word in ("true", "yes", "1", "false", "no", "0"):
+        return word in ("true", "yes", "1")
+    told = _short(value) if isinstance(value, str) else _short(str(value))
+    raise BadField(f"'truncated' is {told}: use true or false, or leave it out where it is not known")
 
 
 def mark_clipped(items: list[Item]) -> list[Item]:

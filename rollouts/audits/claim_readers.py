@@ -49,6 +49,10 @@ class Results:
     format: str
     metric: str
     items: dict[str, Item]
+    filter: str = ""
+    #: what could be chosen with --metric and --filter
+    scores: frozenset[str] = frozenset()
+    filters: frozenset[str] = frozenset()
 
 
 def read_results(path: Path, reading: Reading | None = None) -> Results:
@@ -58,12 +62,27 @@ def read_results(path: Path, reading: Reading | None = None) -> Results:
     try:
         with path.open("rb") as file:
             zipped = file.read(4) == b"PK\x03\x04"
-        name, metric, items = read_eval_zip(path, reading) if zipped else _read_text(path, reading)
+        found = _inspected(read_eval_zip(path, reading)) if zipped else _read_text(path, reading)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from None
-    if not items:
+    if not found.items:
         raise ConfigError(f"{path}: no items in it")
-    return Results(str(path), name, metric, _one_each(path, mark_clipped(items), reading))
+    items = _one_each(path, mark_clipped(found.items), reading)
+    return Results(str(path), found.format, found.metric, items, found.filter, found.scores, found.filters)
+
+
+@dataclass(frozen=True)
+class _Read:
+    format: str
+    metric: str
+    items: list[Item]
+    scores: frozenset[str]
+    filter: str = ""
+    filters: frozenset[str] = frozenset()
+
+
+def _inspected(found: tuple[str, str, list[Item], frozenset[str]]) -> _Read:
+    return _Read(*found)
 
 
 def _refuse_directories(path: Path) -> None:
@@ -73,10 +92,10 @@ def _refuse_directories(path: Path) -> None:
         raise ConfigError(f"{path}: a directory; give one file of per-item results, as samples_*.jsonl")
 
 
-def _read_text(path: Path, reading: Reading) -> tuple[str, str, list[Item]]:
+def _read_text(path: Path, reading: Reading) -> _Read:
     header, found = rows(path)
     if is_inspect(header):
-        return read_inspect_json(path, header, reading)
+        return _inspected(read_inspect_json(path, header, reading))
     limit = next(
         (n for n in (*_limits(header), _results_limit(path), reading.max_tokens) if n is not None), None
     )
@@ -91,7 +110,7 @@ def _read_text(path: Path, reading: Reading) -> tuple[str, str, list[Item]]:
                 raise ConfigError(
                     f"{where}: a branch record; `rollouts compare RUN_A RUN_B` compares runs of this project"
                 )
-            if lm_eval and scores.other_filter(row):
+            if scores.other_filter(row):
                 continue
             try:
                 yield make(row, scores, limit, where)
@@ -100,7 +119,10 @@ def _read_text(path: Path, reading: Reading) -> tuple[str, str, list[Item]]:
 
     kept = bounded(path, items())
     scores.check_filters()
-    return ("lm-evaluation-harness" if lm_eval else "plain"), scores.label(), kept
+    program = "lm-evaluation-harness" if lm_eval else "plain"
+    filters = frozenset(scores.filters)
+    chosen = reading.filter if reading.filter in filters else next(iter(filters), "")
+    return _Read(program, scores.label(), kept, frozenset(scores.names), chosen, filters)
 
 
 def _is_lm_eval(row: Mapping[str, Any]) -> bool:
@@ -155,10 +177,13 @@ class _Scores:
         self._path = path
         self._reading = reading
         self._name: str | None = None
-        self._filters: dict[str, None] = {}
+        self.filters: dict[str, None] = {}
+        self.names: set[str] = set()  # of all scores that every row with one has
 
     def of(self, row: Mapping[str, Any]) -> bool | None:
-        """The outcome of a row; None for a row that tells an error instead."""
+        """The outcome of a row; None for a row that tells an error, whatever score stands beside it."""
+        if _failed(row.get("error")):
+            return None
         name = self._name or self._choose(row)
         if name is None or name not in row:
             if row.get("error"):
@@ -166,23 +191,24 @@ class _Scores:
             wanted = name or self._reading.metric or "correct"
             has = ", ".join(sorted(map(str, row))[:12])
             raise BadField(f"no outcome: no field {wanted!r} (it has {has}); --metric names another one")
+        self.names = self.names & _scores_of(row) if self._name else _scores_of(row)
         self._name = name
-        return outcome(row[name], self._reading.threshold)
+        return outcome(row[name], self._reading.threshold, f"{name!r}")
 
     def other_filter(self, row: Mapping[str, Any]) -> bool:
         """Whether a row of lm-evaluation-harness belongs to a filter that was not asked for."""
         name = row.get("filter")
         if not isinstance(name, str):
             return False
-        self._filters.setdefault(name)
+        self.filters.setdefault(name)
         return self._reading.filter is not None and name != self._reading.filter
 
     def check_filters(self) -> None:
         """Raise where the file has several filters and none was chosen, or not the one that was."""
-        known = ", ".join(self._filters)
-        if self._reading.filter is None and len(self._filters) > 1:
+        known = ", ".join(self.filters)
+        if self._reading.filter is None and len(self.filters) > 1:
             raise ConfigError(f"{self._path}: several filters ({known}): choose with --filter")
-        if self._reading.filter is not None and self._filters and self._reading.filter not in self._filters:
+        if self._reading.filter is not None and self.filters and self._reading.filter not in self.filters:
             raise ConfigError(f"{self._path}: no filter {self._reading.filter!r}; it has {known}")
 
     def label(self) -> str:
@@ -210,6 +236,18 @@ class _Scores:
         if len(choices) > 1:
             raise BadField(f"several scores ({', '.join(sorted(choices))}): choose with --metric or --filter")
         return choices[0] if choices else None
+
+
+def _failed(error: Any) -> bool:
+    """A field `error` that tells one; a number under that name is a measure."""
+    return error is True or (isinstance(error, str | dict | list) and bool(error))
+
+
+def _scores_of(row: Mapping[str, Any]) -> set[str]:
+    listed = row.get("metrics")
+    named = {name for name in listed if isinstance(name, str)} if isinstance(listed, list) else set()
+    known = {*PLAIN_OUTCOMES, *METRICS, *named}
+    return {plain for name in row if (plain := name.partition(",")[0]) in known}
 
 
 def _one_each(path: Path, items: list[Item], reading: Reading) -> dict[str, Item]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -46,8 +46,8 @@ class ContaminationAudit:
 
     @property
     def clean(self) -> bool:
-        """Nothing is contaminated, and everything could be read."""
-        return not self.contaminated and not self.unread.count
+        """Nothing is contaminated, and everything could be read and compared."""
+        return not self.contaminated and not self.unread.count and not self.not_compared
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -72,6 +72,7 @@ class ContaminationAudit:
             "too_short_ids": list(self.too_short),
             "only_common": len(self.only_common),
             "not_compared": len(self.not_compared),
+            "not_compared_ids": list(self.not_compared),
             "common_ngrams_left_out": self.common_ngrams_left_out,
             "unreadable": self.unread.count,
             "problems": self.unread.told,
@@ -90,7 +91,11 @@ def audit_contamination(
     `unread` is what reading them notes as they are read. Raises `ConfigError` when either side is empty.
     """
     unread = unread if unread is not None else Unread()
-    index = EvaluationIndex(test, settings)
+    try:
+        index = EvaluationIndex(test, settings)
+    except ConfigError as error:
+        raise ConfigError(f"{error}{_why(unread.told)}") from None
+    told = len(unread.told)
     best: dict[int, list[Hit]] = {}
     enough: set[int] = set()
     counted = _Counted(train)
@@ -100,7 +105,7 @@ def audit_contamination(
         if len(kept) == KEPT and kept[-1].containment == 1.0:
             enough.add(item)
     if not counted.count:
-        raise ConfigError("no training items: nothing to look in")
+        raise ConfigError(f"no training items: nothing to look in{_why(unread.told[told:])}")
     bad = {item for item, hits in best.items() if hits[0].standing == "contaminated"}
     scattered = [found for found in index.scattered() if found[0] not in bad]
 
@@ -150,7 +155,10 @@ def print_contamination(audit: ContaminationAudit, console: Console) -> None:
     for names, what in (
         (audit.too_short, "too short for runs of words or characters: compared whole, as equal or not"),
         (audit.only_common, "made of nothing but what other evaluation items have too: compared whole"),
-        (audit.not_compared, "of these without any text of their own: NOT compared"),
+        (
+            audit.not_compared,
+            "of these without any text of their own: NOT compared; --common N allows runs in N items",
+        ),
         (tuple(found["test_id"] for found in audit.scattered), "in pieces over several training items"),
     ):
         if names:
@@ -163,6 +171,14 @@ def print_contamination(audit: ContaminationAudit, console: Console) -> None:
     if audit.unread.count:
         console.print(f"{audit.unread.count} places could not be read: what they hold is not known")
     console.print(LIMITS, soft_wrap=True)
+
+
+def _why(problems: Sequence[str]) -> str:
+    """The first thing that could not be read, with its file."""
+    if not problems:
+        return ""
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"; {problems[0]}{more}"
 
 
 class _Counted:

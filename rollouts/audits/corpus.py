@@ -24,6 +24,7 @@ from ..errors import ConfigError
 from ..governance.contamination import Item, Passage, printable
 from ..records import BranchRecord
 from ..store import RunStore
+from .strict_json import parse, reason
 
 #: Bytes of one line of JSON, of one JSON file, and of one text file.
 MAX_LINE, MAX_JSON, MAX_TEXT = 16 << 20, 64 << 20, 8 << 20
@@ -44,6 +45,13 @@ _NESTED = ("arguments", "payload")
 #: Where a JSON file that is an object keeps its items.
 _LISTS = ("data", "items", "examples", "rows", "samples", "instances", "questions")
 _FRAME_ROLES = ("system", "developer", "tool", "function")
+_PACKED = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh": "bzip2",
+    b"\xfd7zX": "xz",
+}
 _SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".txt", ".md")
 
 
@@ -72,6 +80,7 @@ def read_corpus(
         if not _is_suite(source) and not Path(source).exists():
             raise ConfigError(f"{source}: there is no such file or directory")
     for source in sources:
+        before, item = unread.count, None
         for item in _read(source, unread, evaluation):
             texts = tuple(p for p in item.passages if p.text.strip() and _wanted(p.field, fields))
             if sum(len(passage.text) for passage in texts) > MAX_ITEM:
@@ -79,7 +88,16 @@ def read_corpus(
             elif texts:
                 yield Item(printable(item.id), item.at, texts)
             else:
-                unread.note(item.at, f"no text{' under ' + ', '.join(sorted(fields)) if fields else ''}")
+                unread.note(item.at, _no_text(item, fields))
+        if item is None and unread.count == before:
+            unread.note(source, "holds no item: is it the right file?")
+
+
+def _no_text(item: Item, fields: Collection[str]) -> str:
+    if fields and item.passages:
+        has = ", ".join(sorted({passage.field for passage in item.passages})[:8])
+        return f"no text under {', '.join(sorted(fields))}; it has {has}: choose with --field"
+    return "no text: give items with a field of text, as question, text or messages"
 
 
 def _wanted(name: str, fields: Collection[str]) -> bool:
@@ -133,6 +151,9 @@ def _file(path: Path, unread: Unread, evaluation: bool) -> Iterator[Item]:
     readers = {".jsonl": _json_lines, ".ndjson": _json_lines, ".json": _json_file, ".parquet": _parquet}
     reader = readers.get(path.suffix.lower())
     try:
+        if packed := _packed(path):
+            unread.note(str(path), f"packed with {packed}; unpack it first")
+            return
         if reader is None:
             if text := _text(path, MAX_TEXT, unread):
                 yield Item(path.name, str(path), (Passage("text", text),))
@@ -141,6 +162,13 @@ def _file(path: Path, unread: Unread, evaluation: bool) -> Iterator[Item]:
                 yield _item(row, at, evaluation)
     except OSError as error:
         unread.note(str(path), f"cannot be read ({error.strerror or error})")
+
+
+def _packed(path: Path) -> str | None:
+    """The name of the format a packed file is in."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    return next((name for magic, name in _PACKED.items() if head.startswith(magic)), None)
 
 
 def _json_lines(path: Path, unread: Unread) -> Iterator[tuple[str, Any]]:
@@ -154,9 +182,9 @@ def _json_lines(path: Path, unread: Unread) -> Iterator[tuple[str, Any]]:
                 unread.note(at, f"longer than {MAX_LINE} bytes")
             elif line.strip():
                 try:
-                    yield at, json.loads(line)
+                    yield at, parse(line)
                 except (ValueError, RecursionError) as error:
-                    unread.note(at, f"no JSON ({error})")
+                    unread.note(at, f"no JSON that can be read ({reason(error)})")
 
 
 def _json_file(path: Path, unread: Unread) -> Iterator[tuple[str, Any]]:
@@ -164,9 +192,9 @@ def _json_file(path: Path, unread: Unread) -> Iterator[tuple[str, Any]]:
         unread.note(str(path), f"larger than {MAX_JSON} bytes; write it as JSON lines")
         return
     try:
-        data = json.loads(path.read_bytes())
+        data = parse(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        unread.note(str(path), f"no JSON ({error})")
+        unread.note(str(path), f"no JSON that can be read ({reason(error)})")
         return
     if isinstance(data, dict):
         data = next((data[key] for key in _LISTS if isinstance(data.get(key), list)), [data])
@@ -185,7 +213,7 @@ def _parquet(path: Path, unread: Unread) -> Iterator[tuple[str, Any]]:
                 number += 1
                 yield f"{path}:{number}", row
     except (pyarrow.ArrowException, UnicodeDecodeError) as error:
-        unread.note(f"{path}:{number + 1}", f"no Parquet ({error})")
+        unread.note(f"{path}:{number + 1}", f"no Parquet that can be read ({error}); write the file again")
 
 
 def _text(path: Path, most: int, unread: Unread) -> str:
@@ -197,7 +225,7 @@ def _text(path: Path, most: int, unread: Unread) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
-        unread.note(str(path), "no text in UTF-8")
+        unread.note(str(path), "no text in UTF-8; convert it, as with iconv, or leave it out")
         return ""
 
 
@@ -230,7 +258,7 @@ def _parsed(text: str) -> Any:
     if text[:1] not in ("{", "["):
         return None
     try:
-        return json.loads(text)
+        return parse(text)  # with a key twice it stays a string: neither value is lost
     except (ValueError, RecursionError):
         return None
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any, Literal
 
 import numpy as np
@@ -30,6 +31,8 @@ Standing = Literal["contaminated", "partial"]
 EVIDENCE = {"words": 1.5, "characters": 2.5}
 #: Where an item has its question; what is compared whole is taken from here first, not from the notes beside it.
 ASKING = ("question", "prompt", "task", "instruction", "problem", "text", "input", "query", "content")
+#: Of those, the names whose text asks even where it is short, and tells items apart.
+_NAMED = ("question", "problem", "input", "query", "prompt", "instruction")
 #: Folded at a time, in characters; the arrays for them take about 100 bytes a character.
 BATCH = 1_000_000
 
@@ -115,14 +118,16 @@ class EvaluationIndex:
         self.items: list[Item] = []
         self.copies: list[list[Item]] = []  #: per item: others with exactly the same texts
         self._texts: list[tuple[int, Passage]] = []  # every text, with the index of its item
+        self._folds: list[bytes] = []  # of every text: equal for texts that are equal when folded
         self._tables = {kind: GramTable(sampled=kind == "characters") for kind in UNITS}
         self._read(items)
         if not self.items:
             raise ConfigError("no evaluation items: nothing to look for")
         owners = np.array([item for item, _ in self._texts], dtype=np.int64)
-        limit = self.settings.common_limit(len(self.items))
+        counted, different = counted_as(self._texts, self._folds)
+        limit = self.settings.common_limit(different)
         for table in self._tables.values():
-            table.finish(owners, limit)
+            table.finish(counted, limit)
         self.common_runs = sum(len(table.common) for table in self._tables.values())
         self._brief = ~self._tables["words"].has_runs  # fewer words than a run has
         any_run = np.any([table.has_runs for table in self._tables.values()], axis=0)
@@ -133,7 +138,13 @@ class EvaluationIndex:
         self.too_short = np.flatnonzero(~some).tolist()
         self.only_common = np.flatnonzero(some & ~own).tolist()
         self._whole = self._compared_whole({*self.too_short, *self.only_common}, limit)
-        compared = {self._texts[text][0] for texts in self._whole.values() for text in texts}
+        # A short note beside a text that was left out ("run 3") stands for nothing.
+        compared = {
+            self._texts[text][0]
+            for texts in self._whole.values()
+            for text in texts
+            if not some[self._texts[text][0]] or any_run[text] or field_name(self._texts[text][1]) in _NAMED
+        }
         #: Of those, the ones with nothing of their own even then.
         self.not_compared = sorted({*self.too_short, *self.only_common} - compared)
 
@@ -177,7 +188,9 @@ class EvaluationIndex:
                     self.copies[at].append(item)
                     continue
                 self._texts += [(at, passage) for passage in item.passages]
-                folded += [fold(passage.text) for passage in item.passages]
+                texts = [fold(passage.text) for passage in item.passages]
+                folded += texts
+                self._folds += [_digest(text) for text in texts]
                 self.items.append(item)
                 self.copies.append([])
             for kind, table in self._tables.items():
@@ -258,8 +271,48 @@ def printable(text: str, most: int = 160) -> str:
     return line if len(line) <= most and len(text) <= 4 * most else f"{line[:most]}…"
 
 
+def counted_as(texts: Sequence[tuple[int, Passage]], folds: Sequence[bytes]) -> tuple[Ints, int]:
+    """(per text, the item as whose it counts when runs are counted; how many items ask something different).
+
+    A question that stands in the set again for every epoch or sample is one text, not boilerplate: equal texts
+    count as those of the first item that has them. A frame around other questions stays one text an item: what
+    more than half of the items have, or what stands beside a named question of the item's own. Items that ask the
+    same are one item for it.
+    """
+    below: dict[int, list[int]] = {}
+    for text, (item, _) in enumerate(texts):
+        below.setdefault(item, []).append(text)
+    held = Counter(fold for own in below.values() for fold in {folds[text] for text in own})
+    first_text: dict[bytes, int] = {}
+    first_asked: dict[tuple[bytes, ...], int] = {}
+    asked: dict[int, int] = {}
+    for item, own in below.items():
+        asking = [text for text in own if _asks(texts[text][1])] or own
+        asked[item] = first_asked.setdefault(tuple(folds[text] for text in asking), item)
+        for text in own:
+            first_text.setdefault(folds[text], item)
+    few = Settings().common_limit(len(first_asked))
+    counted = np.zeros(len(texts), dtype=np.int64)
+    for item, own in below.items():
+        named = {field_name(texts[t][1]) for t in own if held[folds[t]] <= few} & {*_NAMED}
+        for text in own:
+            beside = bool(named - {field_name(texts[text][1])}) and held[folds[text]] > few
+            frame = beside or 2 * held[folds[text]] > len(below)
+            counted[text] = asked[item] if frame else first_text[folds[text]]
+    return counted, len(first_asked)
+
+
+def field_name(passage: Passage) -> str:
+    """The last name in the path of a field: "question" of "doc.question[0]"."""
+    return passage.field.split(".")[-1].split("[")[0]
+
+
 def _asks(passage: Passage) -> bool:
-    return passage.field.split(".")[-1].split("[")[0] in ASKING
+    return field_name(passage) in ASKING
+
+
+def _digest(folded: str) -> bytes:
+    return blake2b(_whole(folded).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _whole(folded: str) -> str:

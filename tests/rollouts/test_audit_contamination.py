@@ -138,7 +138,7 @@ def test_a_wrong_call_ends_with_2_and_one_line(test_file: Path, change: dict[str
 def test_an_empty_side_is_an_error_and_never_clean(tmp_path: Path, test_file: Path, empty: str) -> None:
     nothing = write(tmp_path / "empty.jsonl")
     sides = {"train": test_file, "test": test_file, empty: nothing}
-    with pytest.raises(ConfigError, match="nothing to look"):
+    with pytest.raises(ConfigError, match=r"nothing to look.*empty.jsonl: holds no item"):
         audit(sides["train"], sides["test"])
 
 
@@ -150,6 +150,50 @@ def test_what_cannot_be_read_is_told_with_its_line_and_never_clean(tmp_path: Pat
     found = audit(train, test_file)
     assert (found.train_items, found.unread.count, found.clean) == (2, 3, False)
     assert [told.split(": ")[0] for told in found.unread.told] == [f"{train}:{n}" for n in (2, 3, 4)]
+
+
+def test_an_item_that_was_not_compared_is_never_clean(tmp_path: Path, test_file: Path) -> None:
+    test = write(tmp_path / "t.jsonl", *({"stem": QUESTION, "remark": f"run {n}"} for n in range(40)))
+    found = command("--train", write(tmp_path / "train.jsonl", {"text": OTHER}), "--test", test)
+    assert found.returncode == 1
+    assert "NOT compared" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("bin.jsonl", b"\x80\x81\xff\n", "bin.jsonl:1: no JSON that can be read"),
+        ("bin.parquet", b"PAR1 broken", "no Parquet that can be read"),
+        ("latin.txt", "Caf\xe9 au lait".encode("latin-1"), "latin.txt: no text in UTF-8; convert it"),
+        ("t.jsonl.gz", b"\x1f\x8b\x08\x00", "t.jsonl.gz: packed with gzip; unpack it first"),
+        ("z.zip", b"PK\x03\x04rest", "z.zip: packed with zip; unpack it first"),
+        ("deep.json", b"[" * 100_000, "nested too deeply; flatten it"),
+        ("none.jsonl", b'{"n": 5}\n', "none.jsonl:1: no text: give items with a field of text"),
+        ("twice.jsonl", b'{"text": "a b", "text": "c d"}\n', "twice.jsonl:1: .*'text' is there twice"),
+        ("empty.jsonl", b"", "empty.jsonl: holds no item"),
+    ],
+)
+def test_why_nothing_is_left_to_look_for_is_told_with_the_file(
+    tmp_path: Path, test_file: Path, name: str, content: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigError, match=f"no evaluation items: nothing to look for; .*{said}"):
+        audit(test_file, tmp_path / name)
+    with pytest.raises(ConfigError, match=f"no training items: nothing to look in; .*{said}"):
+        audit(tmp_path / name, test_file)
+
+
+def test_an_empty_file_beside_another_is_told_and_never_clean(tmp_path: Path, test_file: Path) -> None:
+    (tmp_path / "empty.txt").write_text("")
+    train = write(tmp_path / "train.jsonl", {"text": "nothing of it"})
+    done = command("--train", train, "--train", tmp_path / "empty.txt", "--test", test_file)
+    assert done.returncode == 1
+    assert "holds no item" in done.stdout
+
+
+def test_a_field_that_no_item_has_is_told_with_those_it_has(test_file: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no text under nope; it has .*question.*--field"):
+        audit(test_file, test_file, fields=("nope",))
 
 
 def test_an_overlong_line_is_passed_over(

@@ -64,7 +64,7 @@ def test_a_score_with_its_filter_in_the_name_is_seen(tmp_path):
 
 def test_a_graded_score_needs_a_threshold(tmp_path):
     path = write_lines(tmp_path / "a.jsonl", [{"id": 1, "acc": 0.4}, {"id": 2, "acc": 1.0}])
-    with pytest.raises(ConfigError, match=r"a.jsonl:1: an outcome of 0.4 is graded.*--threshold"):
+    with pytest.raises(ConfigError, match=r"a.jsonl:1: 'acc': an outcome of 0.4 is graded.*--threshold"):
         read_results(path)
     assert outcomes(path, threshold=0.4) == {"1": True, "2": True}
     assert outcomes(path, threshold=0.5) == {"1": False, "2": True}
@@ -74,6 +74,49 @@ def test_text_is_never_searched_for_the_expected_answer(tmp_path):
     path = write_lines(tmp_path / "a.jsonl", [{"id": 1, "expected": "3", "text": "It is 13."}])
     with pytest.raises(ConfigError, match="no outcome: no field 'correct'"):
         read_results(path)
+
+
+@pytest.mark.parametrize("error", ["ConnectionError", {"message": "timeout"}, True])
+def test_an_item_that_tells_an_error_is_missing_whatever_outcome_stands_beside_it(tmp_path, error):
+    rows = [{"id": 1, "correct": True, "error": ""}, {"id": 2, "correct": False, "error": error}]
+    assert outcomes(write_lines(tmp_path / "a.jsonl", rows)) == {"1": True, "2": None}
+    lines = [lm_eval_row(1, 1.0, error=None), lm_eval_row(2, 0.0, error=error)]
+    assert outcomes(write_lines(tmp_path / "b.jsonl", lines)) == {"1": True, "2": None}
+
+
+@pytest.mark.parametrize(
+    "content", ['{"id": 1, "correct": true, "correct": false}\n', '[{"id": 1, "id": 2}]']
+)
+def test_a_key_that_stands_twice_is_an_error(tmp_path, content):
+    path = tmp_path / "a.jsonl"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=r"a.jsonl.*the key '(id|correct)' is there twice"):
+        read_results(path)
+
+
+@pytest.mark.parametrize("value", [2, "perhaps", [1], -1.5])
+def test_a_truncation_that_is_neither_names_its_field_and_the_mend(tmp_path, value):
+    path = write_lines(tmp_path / "a.jsonl", [{"id": 1, "correct": True, "truncated": value}])
+    with pytest.raises(ConfigError, match=r"a.jsonl:1: 'truncated' is .*: use true or false") as told:
+        read_results(path)
+    assert "--threshold" not in str(told.value)
+
+
+def test_an_outcome_that_is_none_names_its_field(tmp_path):
+    path = write_lines(tmp_path / "a.jsonl", [{"id": 1, "passed": "perhaps"}])
+    with pytest.raises(
+        ConfigError, match=r"a.jsonl:1: 'passed': 'perhaps' is not an outcome: use true or false"
+    ):
+        read_results(path)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"threshold": float("nan")}, {"threshold": float("inf")}, {"epoch": -1}, {"max_tokens": 0}],
+)
+def test_numbers_of_a_reading_are_finite_and_in_range(wrong):
+    with pytest.raises(ConfigError, match="--" + next(iter(wrong)).replace("_", "-")):
+        Reading(**wrong)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "maybe", [], {}, 2])

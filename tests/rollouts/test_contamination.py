@@ -191,6 +191,57 @@ def test_an_item_of_nothing_but_shared_text_is_compared_whole() -> None:
     assert [(hit.test_id, hit.train_id, hit.kind) for hit in found] == [("t0", "same", "equal")]
 
 
+def repeated(question: str, number: int, field: str = "question", note: str = "completion") -> list[Item]:
+    return [
+        Item(f"{question[:9]}-{run}", "t", (Passage(field, question), Passage(note, f"run {run}")))
+        for run in range(number)
+    ]
+
+
+def long_question(seed: int) -> str:
+    return " ".join(random.Random(seed).choices(FILLER, k=25))
+
+
+@pytest.mark.parametrize("completion", ["run {}", " ".join(["{}", *FILLER[:20]])])
+@pytest.mark.parametrize("questions", [1, 4])
+def test_a_question_that_stands_again_for_every_epoch_is_found(questions: int, completion: str) -> None:
+    asked = [long_question(seed) for seed in range(questions)]
+    items = [
+        Item(f"{i}-{run}", "t", (Passage("question", text), Passage("completion", completion.format(run))))
+        for i, text in enumerate(asked)
+        for run in range(16)
+    ]
+    index = EvaluationIndex(items)
+    found = {of for of, hit in index.find([item(text.upper(), "leak") for text in asked])}
+    assert len(found) == 16 * questions
+    assert not index.not_compared
+
+
+@pytest.mark.parametrize("epochs", [1, 8])
+@pytest.mark.parametrize("field", ["instruction", "system"])
+def test_an_instruction_in_a_field_of_its_own_is_boilerplate_even_with_epochs(
+    field: str, epochs: int
+) -> None:
+    frame = "Solve the problem step by step and put your final answer between two dollar signs at the end."
+    items = [
+        Item(
+            f"{i}-{run}",
+            "t",
+            (Passage(field, frame), Passage("question", long_question(i)), Passage("n", f"{run}")),
+        )
+        for i in range(20)
+        for run in range(epochs)
+    ]
+    index = EvaluationIndex(items)
+    found = {of for of, hit in index.find([item(frame, "frame"), item(long_question(3), "leak")])}
+    assert len(found) == epochs
+
+
+def test_an_item_known_only_by_a_short_note_was_not_compared() -> None:
+    index = EvaluationIndex(repeated(long_question(1), 40, field="stem", note="remark"))
+    assert len(index.not_compared) == 40
+
+
 def test_equal_evaluation_items_are_held_once() -> None:
     index = EvaluationIndex([item(QUESTION, "a"), item(QUESTION, "b"), item(OTHERS[0], "c")])
     assert [found.id for found in index.items] == ["a", "c"]
