@@ -112,7 +112,7 @@ def test_scores_are_compared_by_flipping_signs_task_by_task() -> None:
     rng = np.random.default_rng(1)
     a, b = rng.random((30, 1)), rng.random((30, 1))
     found = compare(keyed(a.tolist()), keyed(b.tolist()))
-    assert (found.test, found.interval, found.p_exact_pooled) == ("sign_flip", "task_t", None)
+    assert (found.test, found.interval, found.p_exact_pooled) == ("sign_flip", "sign_flip", None)
     assert found.p == sign_flip(list((b - a)[:, 0]))
     assert (found.b, found.c) == (int((a > b).sum()), int((a < b).sum()))
 
