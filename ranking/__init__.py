@@ -5,7 +5,7 @@ Integers, arrays and small frozen records; it knows no branch and no task. Chanc
 
 from .bradley_terry import Fit, fit
 from .cluster import bootstrap_t_interval, difference_ci_by_task, mean_ci_by_task, obuchowski_interval
-from .clustered import obuchowski, sign_flip
+from .clustered import obuchowski, sign_flip, sign_flip_attainable, sign_flip_interval
 from .compare import PairedComparison, TaskDifference, compare
 from .credit import Advantages, advantages
 from .errors import (
@@ -122,6 +122,8 @@ __all__ = [
     "report_power",
     "round_robin_calls",
     "sign_flip",
+    "sign_flip_attainable",
+    "sign_flip_interval",
     "tango",
     "tasks_needed",
     "tier",

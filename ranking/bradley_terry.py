@@ -27,7 +27,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import EmptyGroup, NonFiniteScore
+from .checks import number, positive, whole
+from .errors import EmptyGroup, NonFiniteScore, UnknownCandidate
 from .newton import minimise
 from .records import Comparison
 from .wins import components, win_matrix
@@ -51,6 +52,9 @@ class Fit:
 
     def difference(self, i: int, j: int) -> tuple[float, float]:
         """(theta_i - theta_j, its standard error). NaN across components: nothing was observed about it."""
+        for index in (i, j):
+            if not 0 <= whole(index, "candidate", -len(self.theta)) < len(self.theta):
+                raise UnknownCandidate(f"candidate {index} is not one of the {len(self.theta)} of this fit")
         if self.components[i] != self.components[j]:
             return math.nan, math.nan
         variance = self.cov[i, i] + self.cov[j, j] - 2 * self.cov[i, j]
@@ -72,10 +76,11 @@ def fit(
     sooner. `repeat_correlation`: how repeated comparisons of one pair count (`win_matrix`). Raises
     `EmptyGroup`, `UnknownCandidate`, `NonFiniteScore`, `NotConverged`.
     """
+    n = whole(n, "candidates")
     if n < 1:
         raise EmptyGroup("a group of 0 candidates has no strengths")
-    if not (math.isfinite(prior_sd) and prior_sd > 0):
-        raise NonFiniteScore(f"prior_sd must be a finite number above 0, not {prior_sd}")
+    prior_sd = positive(prior_sd, "prior_sd")
+    number(repeat_correlation, "repeat_correlation", 0.0, 1.0)
     used = invalid = 0
     if isinstance(comparisons, np.ndarray):
         wins = checked(n, comparisons)
@@ -84,7 +89,7 @@ def fit(
         collected = win_matrix(n, comparisons, repeat_correlation)
         wins, used, invalid = collected.matrix, collected.used, collected.invalid
     precision = 1.0 / prior_sd**2
-    begin = _start(wins, precision) if start is None else np.asarray(start, dtype=np.float64)
+    begin = _start(wins, precision) if start is None else _given(n, start)
     theta = minimise(
         begin,
         lambda theta: _objective(wins, precision, theta),
@@ -97,6 +102,13 @@ def fit(
     centre = centring(label)
     cov = centre @ np.linalg.inv(_hessian(wins, precision, theta)) @ centre.T
     return Fit(centre @ theta, cov, np.sqrt(np.clip(np.diag(cov), 0.0, None)), label, True, used, invalid)
+
+
+def _given(n: int, start: Sequence[float] | Array) -> Array:
+    begin = np.asarray([number(value, "strength to start from") for value in start], dtype=np.float64)
+    if len(begin) != n:
+        raise UnknownCandidate(f"{len(begin)} strengths to start from for {n} candidates: one each")
+    return begin
 
 
 def _start(wins: Array, precision: float) -> Array:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .errors import NonFiniteScore
+from .checks import inner, numbers, whole
 from .intervals import tango, wilson
+
+_DIFFERENCE = "difference of a task"
 
 
 def mean_ci_by_task(
@@ -26,10 +28,8 @@ def mean_ci_by_task(
     """
     from scipy.special import ndtri, stdtrit
 
-    values = [value for group in groups for value in group]
-    for value in values:
-        if not 0.0 <= value <= 1.0:  # false for NaN, too
-            raise NonFiniteScore(f"{value} is not a value between 0 and 1")
+    inner(confidence, "confidence")
+    values = numbers((value for group in groups for value in group), "value of a task", 0.0, 1.0)
     means = [math.fsum(group) / len(group) for group in groups if group]
     n = len(means)
     if n == 0:
@@ -57,10 +57,12 @@ def difference_ci_by_task(
 
     Coverage 0.94 to 0.97 from 10 tasks on, with seeds that share a task and effects that differ between
     tasks. Where all tasks show the same difference there is no spread to go by, and the interval is Tango's
-    for one pair a task.
+    for one pair a task. Raises `NonFiniteScore`, also for a difference outside [-1, 1].
     """
     from scipy.special import ndtri, stdtrit
 
+    inner(confidence, "confidence")
+    differences = numbers(differences, _DIFFERENCE, -1.0, 1.0)
     n = len(differences)
     if n < 2:
         return None
@@ -77,9 +79,12 @@ def obuchowski_interval(differences: Sequence[float], confidence: float = 0.95) 
     So it excludes 0 exactly when that test's p is below 1 - confidence. A little wider than the t interval:
     z sqrt((T - 1) / (T - 1 - z^2)) standard errors instead of t. Coverage 0.95 to 0.97 at 20 tasks, 0.95 to
     0.96 from 50 on. Everything where T - 1 <= z^2; Tango's for one pair a task where there is no spread.
+    Raises `NonFiniteScore`, also for a difference outside [-1, 1].
     """
     from scipy.special import ndtri
 
+    inner(confidence, "confidence")
+    differences = numbers(differences, _DIFFERENCE, -1.0, 1.0)
     n = len(differences)
     if n < 2:
         return None
@@ -101,8 +106,12 @@ def bootstrap_t_interval(
     The second opinion where differences are skewed: it takes the shape of the error from the data. Measured
     beside the t interval in `scripts/bench_compare.py`. Efron and Tibshirani, An Introduction to the
     Bootstrap (1993), ch. 12. Resamples without spread say nothing and are left out; without any other, the
-    interval is that of `difference_ci_by_task`.
+    interval is that of `difference_ci_by_task`. Raises `NonFiniteScore`, also for a difference outside [-1, 1].
     """
+    inner(confidence, "confidence")
+    whole(seed, "seed")
+    resamples = whole(resamples, "resamples", 1)
+    differences = numbers(differences, _DIFFERENCE, -1.0, 1.0)
     n = len(differences)
     if n < 2:
         return None

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .cluster import difference_ci_by_task, obuchowski_interval
-from .clustered import obuchowski, sign_flip
+from .checks import inner, whole
+from .cluster import obuchowski_interval
+from .clustered import obuchowski, sign_flip, sign_flip_attainable, sign_flip_interval
 from .errors import EmptyGroup
 from .intervals import tango
 from .paired import mcnemar_exact, mcnemar_mid_p
@@ -19,7 +20,7 @@ Test = Literal["mcnemar_mid_p", "obuchowski", "sign_flip"]
 
 #: Tasks from which on the clustered z test holds its level; below, signs are flipped task by task.
 FEW_TASKS = 20
-_INTERVALS = {"mcnemar_mid_p": "tango", "obuchowski": "obuchowski_score", "sign_flip": "task_t"}
+_INTERVALS = {"mcnemar_mid_p": "tango", "obuchowski": "obuchowski_score", "sign_flip": "sign_flip"}
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,10 @@ class PairedComparison:
     ci_low_pp: float | None  #: None for a single task with several seeds: nothing is known of other tasks
     ci_high_pp: float | None
     confidence: float
-    interval: str  #: "tango", "obuchowski_score" or "task_t"
+    interval: str  #: "tango", "obuchowski_score" or "sign_flip"
     simultaneous_pp: tuple[float, float] | None  #: that all `comparisons` hold together (Bonferroni)
     p: float
+    attainable: bool  #: whether any outcomes of so many tasks could have p < 1 - confidence
     test: Test
     b: int | None  #: pairs that only the first won; None when only tasks are paired
     c: int | None
@@ -80,23 +82,27 @@ def compare(
 
     The test follows from the design. Pass or fail with one pair a task: McNemar's mid-p (size at most 0.065
     at a nominal 0.05) and Tango's interval. Several pairs a task: Obuchowski's test and the interval it
-    gives, from 20 tasks on; sign flips task by task and a t interval over tasks below, for scores, and when
-    only tasks are paired (`by="task"`: seeds do not correspond, numbers may differ). Equal outcomes
-    throughout have p = 1 and an interval with a width. Pairs that lack an outcome are in no rate: they are
+    gives, from 20 tasks on; sign flips task by task and the interval they give below, for scores, and when
+    only tasks are paired (`by="task"`: seeds do not correspond, numbers may differ). Of fewer than 6 tasks no
+    signs reject at 0.05: `attainable` is False, and the interval is everything. Equal outcomes throughout
+    have p = 1 and an interval with a width. Pairs that lack an outcome are in no rate: they are
     counted, and the worst-case bounds say what they could change.
 
     `comparisons`: how many are made together, for `simultaneous_pp`; their p-values go through `holm`.
     `seed` draws the signs beyond `clustered.EXACT_UP_TO` tasks. Raises `UnpairedKeys`, `DuplicateKey`,
     `NonFiniteScore`, and `EmptyGroup` when no pair has both outcomes.
     """
+    inner(confidence, "confidence")
+    whole(comparisons, "comparisons", 1)
+    whole(seed, "seed")
     tasks = pair(a, b, by)
     told = [(task, difference) for task in tasks if (difference := task.difference) is not None]
     if not told:
         raise EmptyGroup("no pair has an outcome on both sides: there is nothing to compare")
     known = [task for task, _ in told]
     design = _Design.of(known, [difference for _, difference in told], by)
-    low_high = design.interval(confidence)
-    together = design.interval(1 - (1 - confidence) / comparisons) if comparisons > 1 else None
+    low_high = design.interval(confidence, seed)
+    together = design.interval(1 - (1 - confidence) / comparisons, seed) if comparisons > 1 else None
     lines = tuple(map(_line, tasks))
     delta = _mean(design.differences)
     return PairedComparison(
@@ -112,6 +118,7 @@ def compare(
         interval=_INTERVALS[design.test],
         simultaneous_pp=(100.0 * together[0], 100.0 * together[1]) if together else None,
         p=design.p(seed),
+        attainable=design.attainable(1.0 - confidence),
         test=design.test,
         b=design.b if by == "seed" else None,
         c=design.c if by == "seed" else None,
@@ -158,13 +165,22 @@ class _Design:
             obuchowski(self.differences) if self.test == "obuchowski" else sign_flip(self.differences, seed)
         )
 
-    def interval(self, confidence: float) -> tuple[float, float] | None:
+    def attainable(self, alpha: float) -> bool:
+        if self.test == "mcnemar_mid_p":
+            return mcnemar_mid_p(len(self.pairs), 0) < alpha
+        tasks = len(self.differences)
+        if self.test == "obuchowski":
+            return obuchowski([1.0] * tasks) < alpha
+        return sign_flip_attainable(tasks, alpha)
+
+    def interval(self, confidence: float, seed: int) -> tuple[float, float] | None:
         from scipy.special import ndtri
 
         if self.test == "mcnemar_mid_p":
             return tango(len(self.pairs), self.b, self.c, z=float(ndtri((1.0 + confidence) / 2.0)))
-        found = obuchowski_interval if self.test == "obuchowski" else difference_ci_by_task
-        return found(self.differences, confidence)
+        if self.test == "obuchowski":
+            return obuchowski_interval(self.differences, confidence)
+        return sign_flip_interval(self.differences, confidence, seed)
 
     def mdd_pp(self, delta: float) -> float | None:
         if self.test == "mcnemar_mid_p":

@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from .checks import numbers
 from .errors import EmptyGroup, NonFiniteScore
 
 Kind = Literal["rloo", "grpo", "dr_grpo"]
 Flag = Literal["ok", "zero_variance", "single", "empty"]
 
+_MOST = 1e150  #: of a reward: its square is still a float
 _ROUNDING = 1e-9  # relative: rewards closer than this are equal
 
 
@@ -46,10 +48,11 @@ def advantages(rewards: Sequence[float | None], kind: Kind = "rloo") -> Advantag
         raise ValueError(f'an advantage is "rloo", "grpo" or "dr_grpo", not {kind!r}')
     if not rewards:
         raise EmptyGroup("a group of 0 attempts has no advantages")
-    known = [float(reward) for reward in rewards if reward is not None]
-    for reward in known:
-        if not math.isfinite(reward):
-            raise NonFiniteScore(f"{reward} is no reward; use None for a missing one")
+    known = numbers((reward for reward in rewards if reward is not None), "reward (None is a missing one)")
+    if any(abs(reward) > _MOST for reward in known):
+        raise NonFiniteScore(
+            f"a reward beyond {_MOST:g} has no difference from another that a float could hold"
+        )
     n = len(known)
     if n < 2:
         return Advantages((None,) * len(rewards), kind, "single" if n else "empty", n)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .calibration import Rate
+from .checks import number, numbers, whole
 from .errors import EmptyGroup, NonFiniteScore, UnknownCandidate
 
 
@@ -19,6 +20,7 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     space, so large n and tiny results keep their digits. Chen et al., "Evaluating Large Language Models
     Trained on Code" (2021), section 2.1. Raises `NonFiniteScore` unless 0 <= c <= n and 1 <= k <= n.
     """
+    n, c, k = whole(n, "attempts"), whole(c, "passes"), whole(k, "k")
     if not 0 <= c <= n:
         raise NonFiniteScore(f"{c} passes of {n} attempts: passes lie between 0 and n")
     if not 1 <= k <= n:
@@ -46,6 +48,10 @@ def pass_at_k_by_task(counts: Sequence[tuple[int, int]], k: int) -> PassAtK:
     """
     if not counts:
         raise EmptyGroup("no tasks, so no pass@k")
+    whole(k, "k", 1)
+    for n, c in counts:
+        whole(c, "passes")
+        number(c, f"passes of {n} attempts", 0, whole(n, "attempts"))
     found = [pass_at_k(n, c, k) for n, c in counts if n >= k]
     return PassAtK(k, Rate.over_tasks([[each] for each in found]), len(counts) - len(found))
 
@@ -63,9 +69,8 @@ def best_of_k(scores: Sequence[float], values: Sequence[float], k: int) -> float
         raise EmptyGroup("nobody to choose from")
     if n != len(values):
         raise UnknownCandidate(f"{n} scores for {len(values)} values: one each, in the same order")
-    for number in (*scores, *values):
-        if not math.isfinite(number):
-            raise NonFiniteScore(f"{number} is no score or value; leave out what has none")
+    scores, values = numbers(scores, "score"), numbers(values, "value")
+    k = whole(k, "k")
     if not 1 <= k <= n:
         raise NonFiniteScore(f"the best of {k} from {n}: k lies between 1 and n")
     terms = []

@@ -50,8 +50,10 @@ def judge_validity(
     for evidence, and raises `LeakError` when the judge was not blind; `basis="circular"` describes (the AUC)
     and gives no p. The interval of the AUC is over tasks (`mean_ci_by_task`), and for a single task
     Newcombe's method 5 (Stat. Med. 25 (2006) 559). Also raises `EmptyGroup`, `UnknownCandidate`,
-    `NonFiniteScore`.
+    `NonFiniteScore`, and `ValueError` for another basis.
     """
+    if basis not in ("heldout", "circular"):
+        raise ValueError(f'the basis is "heldout" or "circular", not {basis!r}')
     if not tasks:
         raise EmptyGroup("no tasks, so nothing to test the judge on")
     if basis == "heldout" and not blind:

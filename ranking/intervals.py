@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from .checks import number, positive
+
 Z95 = 1.959963984540054  # 97.5 % point of the standard normal
 
 
@@ -13,8 +15,9 @@ def wilson(passes: float, n: float, z: float = Z95) -> tuple[float, float] | Non
 
     Wilson, JASA 22 (1927) 209. Equal to `scipy.stats.binomtest(passes, n).proportion_ci(method="wilson")`,
     which raises for n = 0. Both may be fractions: the mean of repeats, an effective number of samples.
-    Raises `ValueError` unless 0 <= passes <= n.
+    Raises `ValueError` unless 0 <= passes <= n, all finite and z above 0.
     """
+    passes, n, z = number(passes, "passes"), number(n, "n"), positive(z, "z")
     if not 0 <= passes <= n:
         raise ValueError(f"{passes} passes of {n}: passes lie between 0 and n")
     if n == 0:
@@ -38,8 +41,9 @@ def tango(n: float, b: float, c: float, z: float = Z95) -> tuple[float, float] |
     0.945 to 0.978 at n = 20, 0.946 to 0.957 at 50, 0.949 to 0.951 at 200. Rarer discordant items make it
     wider, where a t interval falls to 0.64; Newcombe's tenth method goes below it (0.931 at n = 50), and the
     adjusted Wald interval of Bonett and Price stays above (0.95 to 0.99). `scripts/bench_compare.py`.
-    Raises `ValueError` unless 0 <= b, 0 <= c and b + c <= n.
+    Raises `ValueError` unless 0 <= b, 0 <= c and b + c <= n, all finite and z above 0.
     """
+    n, b, c, z = number(n, "n"), number(b, "b"), number(c, "c"), positive(z, "z")
     if b < 0 or c < 0 or b + c > n * (1 + 1e-12):
         raise ValueError(f"b={b} and c={c} of {n} items: counts are at least 0, and together at most n")
     if n == 0:

@@ -19,7 +19,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import NonFiniteScore, UnknownCandidate
+from .checks import flag, number
+from .errors import UnknownCandidate
 
 Array = NDArray[np.float64]
 
@@ -51,9 +52,8 @@ class Stratum:
         for score, passed in zip(self.scores, self.passed, strict=True):
             if score is None or passed is None:
                 continue
-            if not math.isfinite(score):
-                raise NonFiniteScore(f"{score} is no score; use None for a missing one")
-            (passing if passed else failing).append(float(score))
+            known = passing if flag(passed, "outcome (None is a missing one)") else failing
+            known.append(number(score, "score (None is a missing one)"))
         return passing, failing
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .checks import numbers
+
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjusted p-values in the order given: below alpha for none that is true with probability 1 - alpha.
@@ -12,9 +14,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     falls below a smaller one's, and ends at 1. Valid whatever the dependence, so also for several policies
     against one. Raises `ValueError` for a value outside [0, 1].
     """
-    for value in p_values:
-        if not 0.0 <= value <= 1.0:
-            raise ValueError(f"{value} is no p-value")
+    p_values = numbers(p_values, "p-value", 0.0, 1.0)
     adjusted = [0.0] * len(p_values)
     reached = 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):

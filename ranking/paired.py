@@ -7,6 +7,8 @@ import sys
 
 import numpy as np
 
+from .checks import whole
+
 _LOG2 = math.log(2.0)
 
 
@@ -15,6 +17,7 @@ def mcnemar_exact(b: int, c: int) -> float:
 
     Under the null each discordant pair is a fair coin: p = min(1, 2 P(X <= min(b, c))), X ~ Bin(b + c, 1/2).
     Summed in log space, so that a million pairs are no trouble; never 0 (it ends at the smallest float).
+    Raises `ValueError` for counts below 0 or no whole numbers.
     """
     low, n = _discordant(b, c)
     if b == c:
@@ -26,7 +29,7 @@ def mcnemar_mid_p(b: int, c: int) -> float:
     """Mid-p version: half the probability of the observed table, on either side. 1.0 when b = c.
 
     Less conservative; worst-case size about 0.065 at a nominal 0.05. Fagerland, Lydersen and Laake,
-    BMC Med. Res. Methodol. 13 (2013) 91.
+    BMC Med. Res. Methodol. 13 (2013) 91. Raises as `mcnemar_exact`.
     """
     low, n = _discordant(b, c)
     if b == c:
@@ -42,8 +45,7 @@ def attainable(pairs: int, alpha: float = 0.05) -> bool:
 
 
 def _discordant(b: int, c: int) -> tuple[int, int]:
-    if b < 0 or c < 0:
-        raise ValueError(f"counts of pairs are at least 0, not b={b}, c={c}")
+    b, c = whole(b, "pairs b"), whole(c, "pairs c")
     return min(b, c), b + c
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .checks import inner, number, whole
+
 ALPHA = 0.05
 POWER = 0.8
 MOST_TASKS = 10_000_000
@@ -23,10 +25,16 @@ class Spread:
     icc: float  #: share of it that lies between tasks, 0 to 1: more seeds do not help against that part
     discordance: float | None = None  #: share of pairs with different outcomes; None for scores
 
+    def __post_init__(self) -> None:
+        number(self.variance, "variance of a pair's difference", 0.0)
+        number(self.icc, "share of the variance between tasks", 0.0, 1.0)
+        if self.discordance is not None:
+            number(self.discordance, "share of discordant pairs", 0.0, 1.0)
+
     @classmethod
     def assumed(cls, discordance: float, icc: float) -> Spread:
         """Pass or fail with this share of discordant pairs. Raises `ValueError` outside (0, 1] and [0, 1]."""
-        if not 0.0 < discordance <= 1.0:
+        if not 0.0 < number(discordance, "share of discordant pairs") <= 1.0:
             raise ValueError(f"a share of discordant pairs above 0 and at most 1, not {discordance}")
         if not 0.0 <= icc <= 1.0:
             raise ValueError(f"a share of the variance between tasks from 0 to 1, not {icc}")
@@ -59,6 +67,8 @@ class Spread:
 
     def of_task_mean(self, seeds: int, delta: float = 0.0) -> float:
         """Variance of one task's mean difference over so many seeds, when the true difference is delta."""
+        whole(seeds, "seeds", 1)
+        number(delta, "difference", -1.0, 1.0)
         total = self.variance if self.discordance is None else max(0.0, self.discordance - delta * delta)
         return total * (self.icc + (1.0 - self.icc) / seeds)
 
@@ -66,8 +76,9 @@ class Spread:
 def discordance_at(rate: float, delta: float) -> float:
     """Share of discordant pairs when both sides pass independently, one at this rate, the other delta higher.
 
-    An upper bound for real policies, which agree on easy and on hard tasks.
+    An upper bound for real policies, which agree on easy and on hard tasks. Raises `NonFiniteScore`.
     """
+    rate, delta = number(rate, "rate", 0.0, 1.0), number(delta, "difference", -1.0, 1.0)
     other = min(1.0, max(0.0, rate + delta))
     return rate * (1.0 - other) + other * (1.0 - rate)
 
@@ -80,7 +91,10 @@ def mcnemar_power(
     Exact: the sum over the discordant counts m of Bin(m; n, discordance) times the probability of the
     rejected tables given m. Raises `ValueError` where |delta| > discordance, which no pairs can have.
     """
-    if not 0.0 <= discordance <= 1.0 or abs(delta) > discordance:
+    n, alpha = whole(n, "pairs"), inner(alpha, "alpha")
+    if not 0.0 <= number(discordance, "share of discordant pairs") <= 1.0 or (
+        abs(number(delta, "difference")) > discordance
+    ):
         raise ValueError(f"a difference of {delta} with a share of {discordance} discordant pairs cannot be")
     return _McNemar(n, discordance, alpha, mid_p).power(delta)
 
@@ -89,6 +103,8 @@ def mcnemar_mdd(
     n: int, discordance: float, alpha: float = ALPHA, power: float = POWER, mid_p: bool = True
 ) -> float | None:
     """Smallest difference of rates that n pairs find with this power; None: even the largest is missed."""
+    n, discordance = whole(n, "pairs"), number(discordance, "share of discordant pairs", 0.0, 1.0)
+    alpha, power = inner(alpha, "alpha"), inner(power, "power")
     if n < 1 or discordance <= 0.0:
         return None
     table = _McNemar(n, min(1.0, discordance), alpha, mid_p)
@@ -102,7 +118,10 @@ def clustered_power(tasks: int, delta: float, variance: float, alpha: float = AL
     """
     from scipy.special import nctdtr, stdtrit
 
-    if tasks < _FEWEST:
+    number(variance, "variance", 0.0)
+    number(delta, "difference")
+    inner(alpha, "alpha")
+    if whole(tasks, "tasks") < _FEWEST:
         return 0.0
     if variance <= 0.0:
         return float(delta != 0.0)
@@ -117,7 +136,8 @@ def clustered_power(tasks: int, delta: float, variance: float, alpha: float = AL
 
 def clustered_mdd(tasks: int, variance: float, alpha: float = ALPHA, power: float = POWER) -> float | None:
     """Smallest mean difference that so many tasks find with this power; None: unattainable or no spread."""
-    if tasks < _FEWEST or variance <= 0.0:
+    inner(power, "power")
+    if whole(tasks, "tasks") < _FEWEST or number(variance, "variance", 0.0) <= 0.0:
         return None
     return _smallest(lambda delta: clustered_power(tasks, delta, variance, alpha) >= power, 1.0)
 
@@ -132,7 +152,8 @@ def tasks_needed(
     pairs cannot differ by more than the share of them that is discordant, or beyond `MOST_TASKS`.
     Raises `ValueError` unless 0 < |delta| <= 1 and seeds >= 1.
     """
-    if not 0.0 < abs(delta) <= 1.0 or seeds < 1:
+    seeds, alpha, power = whole(seeds, "seeds"), inner(alpha, "alpha"), inner(power, "power")
+    if not 0.0 < abs(number(delta, "difference")) <= 1.0 or seeds < 1:
         raise ValueError(f"a difference above 0 and at most 1 and at least one seed, not {delta} and {seeds}")
     share = spread.discordance
     if share is not None and abs(delta) > share:

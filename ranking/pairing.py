@@ -7,6 +7,7 @@ from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from .checks import number
 from .errors import DuplicateKey, EmptyGroup, NonFiniteScore, UnpairedKeys
 
 #: (task, seed), both hashable
@@ -59,38 +60,58 @@ class PairedTask:
 def pair(a: Side, b: Side, by: By = "seed") -> list[PairedTask]:
     """All tasks of two sides, in the order of their names.
 
-    By seed, both sides must have the same (task, seed) keys; by task, the same tasks. Raises `UnpairedKeys`,
-    which names some on each side, `DuplicateKey`, `EmptyGroup`, `NonFiniteScore` (an outcome outside [0, 1]).
+    By seed, both sides must have the same (task, seed) keys; by task, the same tasks. Seeds 0 and "0" are two.
+    Raises `UnpairedKeys`, which names some on each side (also for a key that is no such pair), `DuplicateKey`, `EmptyGroup`, `NonFiniteScore` (an outcome outside [0, 1]),
+    `ValueError` for another `by`.
     """
+    if by not in ("seed", "task"):
+        raise ValueError(f'outcomes are paired by "seed" or by "task", not {by!r}')
     first, second = _table(a, "the first side"), _table(b, "the second side")
     _same({task for task, _ in first}, {task for task, _ in second}, "task")
     if by == "seed":
         _same(first.keys(), second.keys(), "(task, seed)")
     grouped: dict[Hashable, tuple[list[Key], list[Key]]] = {}
     for side, table in enumerate((first, second)):
-        for key in sorted(table, key=_shown):
+        for key in sorted(table, key=_order):
             grouped.setdefault(key[0], ([], []))[side].append(key)
     return [
         PairedTask(str(task), tuple(first[k] for k in keys[0]), tuple(second[k] for k in keys[1]), by)
-        for task, keys in sorted(grouped.items(), key=lambda item: str(item[0]))
+        for task, keys in sorted(grouped.items(), key=lambda item: _order(item[0]))
     ]
 
 
 def _table(side: Side, name: str) -> dict[Key, Outcome]:
     found: dict[Key, Outcome] = {}
-    for key, value in side.items() if isinstance(side, Mapping) else side:
+    for entry in side.items() if isinstance(side, Mapping) else side:
+        key, value = _entry(entry, name)
         if key in found:
             raise DuplicateKey(
                 f"{name} has two outcomes for {_shown(key)}: give every seed a name of its own"
             )
-        if value is not None and not 0.0 <= value <= 1.0:  # false for NaN, too
-            raise NonFiniteScore(
-                f"{name}, {_shown(key)}: {value} is not between 0 and 1; None is for missing"
-            )
-        found[key] = None if value is None else float(value)
+        found[key] = None if value is None else _outcome(value, f"{name}, {_shown(key)}")
     if not found:
         raise EmptyGroup(f"{name} has no outcomes: there is nothing to compare")
     return found
+
+
+def _entry(entry: Any, name: str) -> tuple[Key, Any]:
+    """A key and its outcome, or `UnpairedKeys`."""
+    try:
+        key, value = entry
+        hash(key)
+        proper = isinstance(key, tuple) and len(key) == 2
+    except (TypeError, ValueError):
+        proper = False
+    if not proper:
+        raise UnpairedKeys(f"{name}: {str(entry)[:120]} is no outcome of a (task, seed) key, both hashable")
+    return key, value
+
+
+def _outcome(value: Any, where: str) -> float:
+    try:
+        return number(value, where, 0.0, 1.0)
+    except NonFiniteScore as error:
+        raise NonFiniteScore(f"{error}; None is for missing") from None
 
 
 def _same(first: Collection[Hashable], second: Collection[Hashable], what: str) -> None:
@@ -112,6 +133,11 @@ def _some(names: list[str]) -> str:
 
 def _shown(key: Hashable) -> str:
     return " ".join(map(str, key)) if isinstance(key, tuple) else str(key)
+
+
+def _order(key: Hashable) -> tuple[str, str]:
+    """By name; what has one name and is not the same (0 and "0") in an order of its own."""
+    return _shown(key), repr(key)
 
 
 def _known(values: tuple[Outcome, ...]) -> list[float]:

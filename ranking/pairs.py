@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from .bradley_terry import fit
+from .checks import number, whole
 from .errors import BudgetTooSmall, EmptyGroup
 from .records import Comparison
 
@@ -53,11 +54,13 @@ class Schedule(Protocol):
 
 def round_robin_calls(n: int) -> int:
     """Calls of a judge that compares every pair once, in both orders."""
+    n = whole(n, "candidates")
     return CALLS * n * (n - 1) // 2
 
 
 def max_samples(repeat_correlation: float) -> int:
     """How often one pair may be asked: without a bound where further answers about it add something."""
+    number(repeat_correlation, "repeat_correlation", 0.0, 1.0)
     return MAX_SAMPLES if repeat_correlation >= 1.0 else 10**9
 
 
@@ -68,6 +71,8 @@ def halving_calls(n: int, repeat_correlation: float = 1.0) -> int:
     measured points (`scripts/bench_judge.py` prints them) for repeats that are one vote and for independent
     ones, and between them in proportion. Never more than a round robin: so many it takes up to 8 candidates.
     """
+    n = whole(n, "candidates")
+    number(repeat_correlation, "repeat_correlation", 0.0, 1.0)
     size = math.log2(max(n, 2))
     one_vote, independent = max(1.5, 5.0 - 0.47 * size), max(1.2, 3.17 - 0.257 * size)
     pairs = math.ceil(n * (independent + repeat_correlation * (one_vote - independent)))
@@ -91,6 +96,7 @@ class Halving:
 
         Raises `EmptyGroup`, and `BudgetTooSmall` below what one question for every loser takes.
         """
+        n = whole(n, "candidates")
         check_calls(n, calls, least=n - 1)
         self._n = n
         self._left = (halving_calls(n, repeat_correlation) if calls is None else calls) // CALLS
@@ -190,6 +196,7 @@ class Swiss:
 
         Raises `EmptyGroup`, `BudgetTooSmall`.
         """
+        n = whole(n, "candidates")
         check_calls(n, calls, least=n - 1)
         self._n = n
         self._left = (math.ceil(n * math.log2(max(n, 2))) if calls is None else calls) // CALLS
@@ -221,6 +228,7 @@ class RoundRobin:
 
         Raises `EmptyGroup`, and `BudgetTooSmall` when `calls` do not pay for all pairs.
         """
+        n = whole(n, "candidates")
         check_calls(n, calls, least=n * (n - 1) // 2)
         self._questions = [Question(i, j) for i, j in combinations(range(n), 2)]
         np.random.default_rng(seed).shuffle(self._questions)
@@ -269,9 +277,9 @@ def _half(size: int) -> int:
 
 def check_calls(n: int, calls: int | None, least: int) -> None:
     """Raise `EmptyGroup`, or `BudgetTooSmall` when `calls` do not pay for so many questions."""
-    if n < 1:
+    if whole(n, "candidates") < 1:
         raise EmptyGroup("a group of 0 candidates has no pairs")
-    if calls is not None and calls < CALLS * least:
+    if calls is not None and whole(calls, "calls") < CALLS * least:
         raise BudgetTooSmall(
             f"{calls} calls for {n} candidates: it takes at least {CALLS * least} ({CALLS} for each question)"
         )

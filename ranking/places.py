@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bradley_terry import Array, Fit
+from .checks import inner, whole
+from .errors import EmptyGroup, NonFiniteScore
 
 _DRAWS = 10_000  # the error of a probability is below 0.005
 _MAX_NUMBERS = 4_000_000  # draws times candidates, for large groups
@@ -37,9 +39,16 @@ def places(fitted: Fit, *, confidence: float = 0.95, seed: int = 0) -> Places:
     The interval is the run of ranks whose posterior share is nearest to `confidence`, widened to include the
     fitted rank: ranks are whole, and at least 0.95 for each would be 0.98 on average in a group of 8. Nothing
     orders candidates of different components: `p_best` is None for all, and each of the others widens an
-    interval by one rank. Equal candidates get equal numbers, whatever their order.
+    interval by one rank. Equal candidates get equal numbers, whatever their order. Raises `EmptyGroup`,
+    `NonFiniteScore`.
     """
+    inner(confidence, "confidence")
+    whole(seed, "seed")
     n = len(fitted.theta)
+    if n == 0:
+        raise EmptyGroup("a fit of 0 candidates has no places")
+    if not (np.isfinite(fitted.theta).all() and np.isfinite(fitted.cov).all()):
+        raise NonFiniteScore("a fit whose strengths or covariances are not finite has no places")
     p_best: list[float | None] = [None] * n
     low, high = [1] * n, [n] * n
     labels = np.asarray(fitted.components)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .bradley_terry import Array, Fit, centring, checked, fit, sigmoid
-from .errors import NonFiniteScore
+from .checks import positive, whole
+from .errors import EmptyGroup
 from .newton import minimise
 from .records import Comparison
 from .wins import OrderedWins, components, ordered_wins
@@ -51,8 +52,9 @@ def fit_position(
     maximum it is off by more and more of its error as n grows. Raises `EmptyGroup`, `UnknownCandidate`,
     `NonFiniteScore`, `NotConverged`.
     """
-    if not (math.isfinite(position_sd) and position_sd > 0):
-        raise NonFiniteScore(f"position_sd must be a finite number above 0, not {position_sd}")
+    if whole(n, "candidates") < 1:
+        raise EmptyGroup("a group of 0 candidates has no strengths")
+    prior_sd, position_sd = positive(prior_sd, "prior_sd"), positive(position_sd, "position_sd")
     wins = comparisons if isinstance(comparisons, OrderedWins) else ordered_wins(n, comparisons)
     model = _Model(
         n,

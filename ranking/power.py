@@ -20,6 +20,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from .checks import flag, whole
 from .intervals import Z95, wilson
 from .paired import attainable, mcnemar_exact
 from .records import Power
@@ -45,7 +46,9 @@ def report_power(
     n = len(outcomes)
     if heldout is not None and len(heldout) != n:
         raise ValueError(f"{len(heldout)} held-out outcomes for {n} candidates: give one each, in rank order")
-    passes = sum(bool(outcome) for outcome in outcomes)
+    outcomes = [flag(outcome, "outcome") for outcome in outcomes]
+    heldout = None if heldout is None else [flag(outcome, "held-out outcome") for outcome in heldout]
+    passes = sum(outcomes)
     interval = wilson(passes, n)
     tested = heldout if heldout is not None else outcomes if ranked else None
     testable = tested is not None and n >= 4
@@ -68,6 +71,7 @@ def min_detectable_delta_pp(n: int) -> float | None:
 
     Exact over all tables up to n = 512; above, (z_0.975 + z_0.8) sqrt(1 / (2 m)), m in each half.
     """
+    n = whole(n, "outcomes")
     half = n // 2
     if half < 1:
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -10,6 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from .bradley_terry import Fit, fit
+from .checks import flag, number, whole
 from .errors import EmptyGroup, NonFiniteScore, UnknownCandidate
 from .places import places
 from .power import report_power
@@ -50,6 +50,7 @@ def rank(
     if not candidates:
         raise EmptyGroup("a group of 0 candidates has no ranking; missing candidates are given as None")
     _check(candidates)
+    whole(seed, "seed")
     if heldout is not None and len(heldout) != len(candidates):
         raise UnknownCandidate(f"{len(heldout)} held-out outcomes for {len(candidates)} candidates")
     labels = list(range(len(candidates))) if equal is None else list(equal)
@@ -72,7 +73,7 @@ def rank(
     lines.sort(key=lambda line: (line.tier, line.rank, line.index))
     winner, reason = _winner([line for line in lines if line.tier == PASSING], labels, ranked=len(lines))
     in_order = [_passed(candidates[line.index]) for line in lines]
-    second = None if heldout is None else [heldout[line.index] is True for line in lines]
+    second = None if heldout is None else [_held(heldout[line.index]) for line in lines]
     return Ranking(
         order=tuple(lines),
         missing=tuple(i for i, candidate in enumerate(candidates) if candidate is None),
@@ -210,12 +211,20 @@ def _passed(candidate: Candidate | None) -> bool:
     return candidate is not None and candidate.passed is True
 
 
+def _held(outcome: bool | None) -> bool:
+    return outcome is not None and flag(outcome, "held-out outcome")
+
+
 def _check(candidates: Sequence[Candidate | None]) -> None:
     for index, candidate in enumerate(candidates):
         if candidate is None:
             continue
-        for value in (candidate.score, *candidate.costs):
-            if value is not None and not math.isfinite(value):
+        if candidate.passed is not None:
+            flag(candidate.passed, f"candidate {index}")
+            if not isinstance(candidate.passed, bool):  # tiers take nothing but True for a pass
                 raise NonFiniteScore(
-                    f"candidate {index}: {value} cannot be ranked; use None for a missing score"
+                    f"candidate {index}: passed is True, False or None, not {candidate.passed!r}"
                 )
+        for value in (candidate.score, *candidate.costs):
+            if value is not None:
+                number(value, f"candidate {index} (None is a missing score)")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .calibration import Rate
+from .checks import flag, number, positive, whole
 from .errors import EmptyGroup, NonFiniteScore, UnknownCandidate
 from .intervals import Z95, wilson
 from .shrinkage import beta_binomial, normal_normal
@@ -41,13 +42,13 @@ def chosen_rate(
     """
     _check_group(len(passes), len(repeats), chosen)
     for c, m in zip(passes, repeats, strict=True):
-        if not 0 <= c <= m:
+        if whole(c, "passes") > whole(m, "runs"):
             raise NonFiniteScore(f"{c} passes of {m} runs: passes lie between 0 and the runs")
     if repeats[chosen] == 0:
         raise EmptyGroup(f"candidate {chosen} was chosen and has no run")
     raw = passes[chosen] / repeats[chosen]
-    if heldout is not None and heldout[1] > 0:
-        if not 0 <= heldout[0] <= heldout[1]:
+    if heldout is not None and whole(heldout[1], "held-out runs") + whole(heldout[0], "held-out passes") > 0:
+        if heldout[0] > heldout[1]:
             raise NonFiniteScore(f"{heldout[0]} passes of {heldout[1]} held-out runs")
         interval = wilson(*heldout) or (0.0, 1.0)
         return Chosen(raw, heldout[0] / heldout[1], *interval, "heldout", len(passes))
@@ -68,8 +69,8 @@ def chosen_score(
     """
     _check_group(len(scores), len(ses), chosen)
     for score, se in (*zip(scores, ses, strict=True), *([heldout] if heldout else [])):
-        if not (math.isfinite(score) and math.isfinite(se) and se > 0.0):
-            raise NonFiniteScore(f"a finite score with a standard error above 0, not {score} and {se}")
+        number(score, "score")
+        positive(se, f"standard error of the score {score}")
     raw = float(scores[chosen])
     if heldout is not None:
         half = Z95 * heldout[1]
@@ -103,9 +104,12 @@ def false_winner_rate(
     sizes = [size for task in candidates for size in task]
     if not sizes:
         raise EmptyGroup("nobody was chosen, so there are no false winners")
-    if min(sizes) < 1:
-        raise NonFiniteScore("a winner was chosen from at least one candidate")
-    failed = [[passed is False for passed in task if passed is not None] for task in verified]
+    for size in sizes:
+        whole(size, "candidates that a winner was chosen from", 1)
+    failed = [
+        [not flag(passed, "winner verified again") for passed in task if passed is not None]
+        for task in verified
+    ]
     told = [[float(each) for each in task] for task in failed if task]
     n = sum(map(len, told))
     rate = Rate.over_tasks(told) if n > len(told) else Rate.of(sum(map(sum, failed)), n)
@@ -117,5 +121,5 @@ def _check_group(n: int, errors: int, chosen: int) -> None:
         raise EmptyGroup("nobody to choose from")
     if n != errors:
         raise UnknownCandidate(f"{n} candidates, and {errors} numbers of runs or errors: one for each")
-    if not 0 <= chosen < n:
+    if not 0 <= whole(chosen, "chosen candidate", -n) < n:
         raise UnknownCandidate(f"candidate {chosen} was chosen and is not one of the {n} (0 to {n - 1})")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from .errors import NonFiniteScore
+from .checks import flag, inner, positive, whole
 from .roots import boundary
 
 ALPHA = 0.05
@@ -35,12 +35,13 @@ class EProcess:
     peak: float = field(default=1.0, init=False)  #: largest e so far
 
     def __post_init__(self) -> None:
-        _check_positive(a=self.a)
-        _check_share(alpha=self.alpha)
+        positive(self.a, "a")
+        inner(self.alpha, "alpha")
 
     def update(self, win: bool | None) -> float:
         """One more decisive comparison; None (a tie, nothing known) changes nothing. Returns e."""
         if win is not None:
+            win = flag(win, "comparison (None is a tie)")
             self.wins += bool(win)
             self.losses += not win
             self.peak = max(self.peak, self.e)
@@ -73,9 +74,8 @@ def against_at_least(passes: int, fails: int, rate: float) -> float:
     """
     from scipy.special import betainc
 
-    _check_share(rate=rate)
-    if passes < 0 or fails < 0:
-        raise NonFiniteScore(f"counts are at least 0, not {passes} passes and {fails} fails")
+    inner(rate, "rate")
+    passes, fails = whole(passes, "passes"), whole(fails, "fails")
     a, b = passes + _NEAR_ZERO, fails + 1.0
     mass = float(betainc(a, b, rate))
     if mass <= 0.0:
@@ -87,7 +87,7 @@ def against_at_least(passes: int, fails: int, rate: float) -> float:
 
 def against_at_most(passes: int, fails: int, rate: float) -> float:
     """e-value against "the pass rate is at most `rate`": large when it is higher."""
-    return against_at_least(fails, passes, 1.0 - rate)
+    return against_at_least(fails, passes, 1.0 - inner(rate, "rate"))
 
 
 def confidence_sequence(passes: int, fails: int, alpha: float = ALPHA) -> tuple[float, float]:
@@ -95,8 +95,10 @@ def confidence_sequence(passes: int, fails: int, alpha: float = ALPHA) -> tuple[
 
     All rates r against which the Beta(1/2, 1/2) mixture B(w + 1/2, l + 1/2) / (B(1/2, 1/2) r^w (1 - r)^l) has
     not reached 1 / alpha. Wider than an interval for a fixed number; (0, 1) before the first outcome.
+    Raises `NonFiniteScore`.
     """
-    _check_share(alpha=alpha)
+    inner(alpha, "alpha")
+    passes, fails = whole(passes, "passes"), whole(fails, "fails")
     n = passes + fails
     if n == 0:
         return 0.0, 1.0
@@ -116,15 +118,3 @@ def confidence_sequence(passes: int, fails: int, alpha: float = ALPHA) -> tuple[
 def log_beta(a: float, b: float) -> float:
     """log B(a, b)."""
     return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
-
-
-def _check_share(**values: float) -> None:
-    for name, value in values.items():
-        if not 0.0 < value < 1.0:
-            raise NonFiniteScore(f"{name} lies between 0 and 1, not {value}")
-
-
-def _check_positive(**values: float) -> None:
-    for name, value in values.items():
-        if not (math.isfinite(value) and value > 0.0):
-            raise NonFiniteScore(f"{name} is a finite number above 0, not {value}")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
+from .checks import flag, inner, whole
 from .errors import NonFiniteScore
 from .sequential import ALPHA, against_at_least, against_at_most, confidence_sequence
 
@@ -28,7 +29,8 @@ class Futility:
     alpha: float = ALPHA
 
     def __post_init__(self) -> None:
-        if not (0.0 < self.low <= self.high < 1.0 and 0.0 < self.alpha < 1.0):
+        inner(self.alpha, "alpha")
+        if inner(self.low, "low") > inner(self.high, "high"):
             raise NonFiniteScore(f"{self}: 0 < low <= high < 1 and 0 < alpha < 1")
 
     def reason(self, passes: int, fails: int) -> str:
@@ -48,11 +50,12 @@ class Contrast:
     fails: int = 4
 
     def __post_init__(self) -> None:
-        if self.passes < 1 or self.fails < 1:
-            raise NonFiniteScore(f"{self}: at least one of each, or nothing is set against anything")
+        for count in (self.passes, self.fails):  # without one of each nothing is set against anything
+            whole(count, "contrast: passes or fails", 1)
 
     def reason(self, passes: int, fails: int) -> str:
         """Why to stop; "" to go on."""
+        passes, fails = whole(passes, "passes"), whole(fails, "fails")
         enough = passes >= self.passes and fails >= self.fails
         return f"contrast: at least {self.passes} passes and {self.fails} fails" if enough else ""
 
@@ -85,8 +88,7 @@ class StopRule:
     futility: Futility | None = Futility()
 
     def __post_init__(self) -> None:
-        if self.cap < 1:
-            raise NonFiniteScore(f"a batch of at most {self.cap} branches has no outcomes")
+        whole(self.cap, "cap: branches of a batch", 1)
 
     def decide(self, outcomes: Sequence[bool | None]) -> Decision:
         """Decide on the outcomes so far, in the order in which they were started; None is a missing one.
@@ -97,7 +99,7 @@ class StopRule:
         """
         passes = fails = missing = 0
         reason = ""
-        for outcome in outcomes:
+        for outcome in [None if each is None else flag(each, "outcome (None: missing)") for each in outcomes]:
             missing += outcome is None
             passes += outcome is True
             fails += outcome is False
@@ -147,6 +149,9 @@ def unbiased_rate(rule: StopRule, passes: int, fails: int, missing: int = 0) -> 
     they would have been. Raises `NonFiniteScore` when the rule does not stop there, or stops on every way
     there.
     """
+    passes, fails, missing = whole(passes, "passes"), whole(fails, "fails"), whole(missing, "missing")
+    if passes + fails == 0:
+        raise NonFiniteScore("no outcomes, so no pass rate")
     if not _stops(rule, passes, fails, missing):
         raise NonFiniteScore(f"{rule} does not stop at {passes} passes and {fails} fails")
     every = _ways(rule, missing, (0, 0), passes, fails)

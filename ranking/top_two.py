@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from .bradley_terry import Array, Fit, fit
+from .checks import whole
 from .pairs import CALLS, Question, ask, check_calls, max_samples, round_robin_calls
 from .places import draw_strengths
 from .records import Comparison
@@ -36,6 +37,7 @@ class TopTwo:
     ) -> None:
         """`calls`: at most; default those of a round robin. `repeat_correlation` below 1 lifts the bound on
         repeats of a pair. Raises `EmptyGroup`, `BudgetTooSmall`."""
+        n = whole(n, "candidates")
         check_calls(n, calls, least=n - 1)
         self._n = n
         self._most = max_samples(repeat_correlation)

@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .checks import number, whole
 from .credit import Flag, advantages
 from .errors import EmptyGroup, NonFiniteScore, UnknownCandidate
 
@@ -39,7 +40,7 @@ class TreeAdvantages:
 
     def of(self, branch: int) -> list[float | None]:
         """The advantage of each step of a branch, also the shared ones; None where there is none."""
-        found: list[float | None] = [None] * self.steps[branch]
+        found: list[float | None] = [None] * self._steps(branch)
         for segment in self.segments:
             if branch in segment.branches:
                 found[segment.start : segment.stop] = [segment.advantage] * (segment.stop - segment.start)
@@ -47,11 +48,16 @@ class TreeAdvantages:
 
     def mask(self, branch: int) -> list[bool]:
         """Which steps of a branch to train on: its own with an advantage, so each step of the tree once."""
-        found = [False] * self.steps[branch]
+        found = [False] * self._steps(branch)
         for segment in self.segments:
             if branch == segment.branch and segment.advantage is not None:
                 found[segment.start : segment.stop] = [True] * (segment.stop - segment.start)
         return found
+
+    def _steps(self, branch: int) -> int:
+        if whole(branch, "branch") >= len(self.steps):
+            raise UnknownCandidate(f"branch {branch} is not one of the {len(self.steps)}")
+        return self.steps[branch]
 
 
 def tree_advantages(
@@ -93,8 +99,11 @@ def _owners(
             f"{n} parents, {len(fork_step)} fork steps, {len(steps)} steps, {len(rewards)} rewards: one each"
         )
     for i, reward in enumerate(rewards):
-        if reward is not None and not math.isfinite(reward):
-            raise NonFiniteScore(f"branch {i}: {reward} is no reward; use None for a missing one")
+        whole(parent[i], f"branch {i}: parent", -n)
+        whole(fork_step[i], f"branch {i}: forked after step", -n)
+        whole(steps[i], f"branch {i}: steps")
+        if reward is not None:
+            number(reward, f"branch {i}: reward (None is a missing one)")
     owner = []
     for i in range(n):
         above, seen = parent[i], 0

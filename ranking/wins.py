@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import EmptyGroup, NonFiniteScore, UnknownCandidate
+from .checks import number, whole
+from .errors import EmptyGroup, RankingError, UnknownCandidate
 from .records import Comparison
 
 _FIRST_WINS = {"first": 1.0, "tie": 0.5, "second": 0.0}
@@ -37,10 +38,8 @@ def win_matrix(n: int, comparisons: Iterable[Comparison], repeat_correlation: fl
     nothing is known; 0, k votes, for a source without any bias about single pairs. Raises `EmptyGroup`,
     `UnknownCandidate`, `NonFiniteScore`.
     """
-    if n < 1:
-        raise EmptyGroup("a group of 0 candidates cannot be compared")
-    if not 0.0 <= repeat_correlation <= 1.0:
-        raise NonFiniteScore(f"repeat_correlation lies between 0 and 1, not {repeat_correlation}")
+    n = _some(n)
+    number(repeat_correlation, "repeat_correlation", 0.0, 1.0)
     samples: dict[tuple[int, int, str], list[tuple[float, float]]] = defaultdict(list)
     used = invalid = 0
     for comparison in comparisons:
@@ -89,6 +88,7 @@ def ordered_wins(n: int, comparisons: Iterable[Comparison]) -> OrderedWins:
     Here the comparisons of one pair *in one order* by one source are averaged into one: the two orders are
     two answers, because what one order favours the other does not. Raises as `win_matrix` does.
     """
+    n = _some(n)
     shown: dict[tuple[int, int], list[Comparison]] = defaultdict(list)
     given = list(comparisons)
     for comparison in given:
@@ -121,12 +121,20 @@ def components(matrix: NDArray[np.float64]) -> tuple[int, ...]:
     return tuple(label)
 
 
+def _some(n: int) -> int:
+    if whole(n, "candidates") < 1:
+        raise EmptyGroup("a group of 0 candidates cannot be compared")
+    return int(n)
+
+
 def check(n: int, comparison: Comparison) -> None:
-    """Raise `UnknownCandidate` or `NonFiniteScore` unless it compares two of n candidates."""
+    """Raise `UnknownCandidate`, `NonFiniteScore` or `RankingError` unless it compares two of n candidates."""
     for index in (comparison.first, comparison.second):
-        if not 0 <= index < n:  # choix would let -1 wrap around silently
+        number(index, "candidate of a comparison")
+        if not 0 <= index < n or index != int(index):  # choix would let -1 wrap around silently
             raise UnknownCandidate(f"{comparison}: candidate {index} is not one of the {n} (0 to {n - 1})")
     if comparison.first == comparison.second:
         raise UnknownCandidate(f"{comparison}: candidate {comparison.first} is compared with itself")
-    if not math.isfinite(comparison.weight) or comparison.weight < 0:
-        raise NonFiniteScore(f"{comparison}: the weight must be a finite number of at least 0")
+    if comparison.outcome not in (*_FIRST_WINS, "invalid"):
+        raise RankingError(f'{comparison}: the outcome is "first", "second", "tie" or "invalid"')
+    number(comparison.weight, f"comparison of {comparison.first} and {comparison.second}: weight", 0.0)

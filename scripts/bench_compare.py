@@ -24,6 +24,7 @@ from scipy.special import expit, gammaln, stdtrit, xlogy
 from ranking import (
     bootstrap_t_interval,
     compare,
+    difference_ci_by_task,
     mcnemar_exact,
     mean_ci_by_task,
     tango,
@@ -171,6 +172,32 @@ def clustered_coverage(runs: int) -> Iterator[Row]:
                 yield name, covered / runs, limit, f"{method}, {_error(0.95, runs)}{beside}"
 
 
+def sign_flip_coverage(runs: int) -> Iterator[Row]:
+    """The interval that inverts the sign flips, below 20 tasks, and how often it contradicts their test.
+
+    Beside it the t interval, which is as near to 0.95 and does contradict it.
+    """
+    contradictions = 0
+    for tasks in (8, 10, 15, 19):
+        for seeds in (4, 8):
+            for het in (0.0, 1.5):
+                world = World(tasks, seeds, 0.6, het)
+                truth, rng = world.truth()[1], np.random.default_rng([tasks, seeds, int(het), 3])
+                covered = by_t = 0
+                for _ in range(runs):
+                    found = compare(*map(side, world.draw(rng)))
+                    assert found.ci_low_pp is not None and found.ci_high_pp is not None
+                    covered += found.ci_low_pp <= 100 * truth <= found.ci_high_pp
+                    contradictions += (found.ci_low_pp > 0 or found.ci_high_pp < 0) != (found.p < ALPHA)
+                    differences = [line.delta_pp / 100 for line in found.tasks if line.delta_pp is not None]
+                    low, high = difference_ci_by_task(differences) or (-1.0, 1.0)
+                    by_t += low <= truth <= high
+                name = f"coverage of sign flips, {tasks} tasks, {seeds} seeds, het {het}"
+                note = f"{_error(0.95, runs)}; t {by_t / runs:.3f}"
+                yield name, covered / runs, COVERAGE if tasks >= 10 else None, note
+    yield "intervals of sign flips that contradict their p", float(contradictions), 0.0, f"of {16 * runs}"
+
+
 def rate_coverage(runs: int) -> Iterator[Row]:
     """Coverage of `mean_ci_by_task`, over worlds of hard and easy tasks."""
     for tasks in (10, 20, 50, 200):
@@ -257,6 +284,7 @@ def measures(runs: int = 1000) -> Iterator[Row]:
     yield from speed()
     yield from one_seed_coverage()
     yield from clustered_coverage(runs)
+    yield from sign_flip_coverage(runs)
     yield from rate_coverage(runs)
     yield from false_positives(runs)
     yield from planned_power(runs)

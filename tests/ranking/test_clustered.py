@@ -6,11 +6,11 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ranking import mcnemar_exact, obuchowski, sign_flip
+from ranking import mcnemar_exact, obuchowski, sign_flip, sign_flip_attainable, sign_flip_interval
 from ranking.clustered import EXACT_UP_TO
 
 DIFFERENCES = st.lists(st.sampled_from([-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0]), min_size=2, max_size=40)
@@ -73,3 +73,42 @@ def test_drawn_signs_agree_with_all_signs_and_do_not_depend_on_the_order() -> No
     assert sign_flip(d[::-1]) == sign_flip(d)
     assert sign_flip([-x for x in d]) == sign_flip(d)
     assert sign_flip(d, seed=1) != sign_flip(d)
+
+
+SOME = st.sampled_from([-1.0, -0.75, -0.5, 0.0, 0.0, 0.25, 0.5, 1.0])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(SOME, min_size=2, max_size=24))
+def test_the_interval_of_sign_flips_leaves_out_0_exactly_when_they_reject(d: list[float]) -> None:
+    low, high = sign_flip_interval(d)
+    assert (low > 0 or high < 0) == (sign_flip(d) < 0.05)
+    assert sign_flip_interval([-each for each in d]) == (-high, -low)
+    assert sign_flip_interval(sorted(d)) == (low, high)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(SOME, min_size=6, max_size=14).filter(lambda d: len(set(d)) > 1))
+def test_the_interval_of_sign_flips_ends_where_the_shifted_test_begins_to_reject(d: list[float]) -> None:
+    for end, outwards in zip(sign_flip_interval(d), (-1e-6, 1e-6), strict=True):
+        assert sign_flip([each - end for each in d]) >= 0.05
+        if abs(end) < 1:
+            assert sign_flip([each - end - outwards for each in d]) < 0.05
+
+
+def test_six_tasks_that_differ_alike_reach_from_the_smallest_to_the_largest_difference() -> None:
+    assert sign_flip_interval([0.5, 0.25, 0.75, 0.5, 0.3, 1.0]) == (0.25, 1.0)
+
+
+def test_fewer_than_six_tasks_cannot_reject_and_have_every_difference_in_their_interval() -> None:
+    assert [tasks for tasks in range(30) if not sign_flip_attainable(tasks)] == [*range(6)]
+    assert sign_flip_interval([0.5, 0.75, 0.5, 0.6, 1.0]) == (-1.0, 1.0)
+    assert sign_flip_interval([0.5]) is None
+
+
+def test_equal_differences_have_an_interval_with_a_width_on_their_side_of_0() -> None:
+    low, high = sign_flip_interval([0.25] * 10)
+    assert 0 < low < 0.1
+    assert high > 0.4
+    low, high = sign_flip_interval([0.0] * 30)
+    assert -0.2 < low < 0 < high < 0.2

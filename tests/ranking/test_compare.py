@@ -112,7 +112,7 @@ def test_scores_are_compared_by_flipping_signs_task_by_task() -> None:
     rng = np.random.default_rng(1)
     a, b = rng.random((30, 1)), rng.random((30, 1))
     found = compare(keyed(a.tolist()), keyed(b.tolist()))
-    assert (found.test, found.interval, found.p_exact_pooled) == ("sign_flip", "task_t", None)
+    assert (found.test, found.interval, found.p_exact_pooled) == ("sign_flip", "sign_flip", None)
     assert found.p == sign_flip(list((b - a)[:, 0]))
     assert (found.b, found.c) == (int((a > b).sum()), int((a < b).sum()))
 
@@ -246,3 +246,27 @@ def test_scores_keep_the_same_symmetries(pairs: list[tuple[float, float]]) -> No
     one, other = compare(a, b), compare(b, a)
     assert other.delta_pp == pytest.approx(-one.delta_pp, abs=1e-9)
     assert other.p == pytest.approx(one.p)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.tuples(st.integers(2, 12), st.integers(2, 4)).flatmap(sides))
+def test_below_20_tasks_interval_and_test_say_the_same(both: Sides) -> None:
+    """The t interval said -55.0 to -11.7 where the signs said p = 0.12."""
+    found = compare(*map(keyed, both))
+    if found.test == "sign_flip" and found.ci_low_pp is not None:
+        assert (found.ci_low_pp > 0 or found.ci_high_pp < 0) == (found.p < 0.05)
+
+
+@pytest.mark.parametrize(("tasks", "seeds", "attainable"), [(5, 2, False), (6, 2, True), (4, 1, False)])
+def test_too_few_tasks_for_any_p_below_the_level_are_told(tasks: int, seeds: int, attainable: bool) -> None:
+    found = compare(keyed([[0.0] * seeds] * tasks), keyed([[1.0] * seeds] * tasks))
+    assert found.attainable == attainable == (found.p < 0.05)
+    if not attainable and seeds > 1:
+        assert (found.ci_low_pp, found.ci_high_pp) == (-100.0, 100.0)
+
+
+def test_seeds_that_only_look_alike_are_paired_with_themselves() -> None:
+    side = [(("t", 0), 1.0), (("t", "0"), 0.0), ((1, 0), 1.0), (("1", 0), 0.0)]
+    found = compare(side, side[::-1])
+    assert (found.b, found.c, found.n_tasks) == (0, 0, 3)
+    assert compare(side[::-1], side).tasks == found.tasks
