@@ -89,6 +89,8 @@ def _verdict(found: RunComparison) -> str:
         if r.mdd_pp is None
         else f"with this design {r.mdd_pp:.1f} pp would have been found in 80 % of cases"
     )
+    if not r.attainable:
+        return f"inconclusive: with {r.n_tasks} tasks no p below {ALPHA:g} is possible"
     if found.p_adjusted >= ALPHA:
         return f"inconclusive; {could}"
     missing = r.n_missing_a + r.n_missing_b

@@ -166,5 +166,5 @@ def test_impossible_groups_and_trees_are_named_errors():
         tree_advantages([1, 0], [1, 1], [2, 2], [1.0, 0.0])
     with pytest.raises(NonFiniteScore, match="forked after step 4"):
         tree_advantages([-1, 0], [0, 4], [3, 5], [1.0, 0.0])
-    with pytest.raises(NonFiniteScore, match=r"reward .*not a finite number"):
+    with pytest.raises(NonFiniteScore, match="is not a finite number"):
         tree_advantages([-1], [0], [1], [math.inf])
