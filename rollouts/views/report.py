@@ -23,7 +23,15 @@ from ..records import BranchRecord, RankingRecord
 from ..store import RunStore
 from .pictures import Pictures
 from .summary import TaskLine, figures, judge_bill
-from .tables import confirmation_words, flake_words, judge_words, power_words, stopping_words, winner_words
+from .tables import (
+    confirmation_words,
+    early_words,
+    flake_words,
+    judge_words,
+    power_words,
+    stopping_words,
+    winner_words,
+)
 
 #: Characters of one observation, argument list or log that the page shows; the record has the whole.
 SHOWN = 1500
@@ -64,7 +72,7 @@ def write_report(store: RunStore, target: Path | None = None) -> Path:
             agent_seconds=sum(b.seconds for b in run.branches),
             cost=sum(costs) if costs else None,
             judged=judge_bill(store.path),
-            notes=[words for words in (winner_words(run), flake_words(run)) if words],
+            notes=[words for words in (early_words(run), winner_words(run), flake_words(run)) if words],
             rows=[_row(task) for task in run.tasks],
             details=_details(store, {t.rollout_id: t for t in run.tasks}),
         )

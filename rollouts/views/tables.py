@@ -60,8 +60,18 @@ def totals(run: RunFigures) -> str:
     mean = "no outcome" if rate is None else f"{rate:.0%} of branches per task solved{interval}"
     missed = f"; {missing} missing" if missing else ""
     best = f"; {some} of {tasks} tasks solved by at least one branch" if tasks else ""
-    more = "".join(f"; {words}" for words in (winner_words(run), flake_words(run)) if words)
+    told = (early_words(run), winner_words(run), flake_words(run))
+    more = "".join(f"; {words}" for words in told if words)
     return f"{len(run.tasks)} tasks, {len(counted)} branches, {solved} solved: {mean}{best}{missed}{more}"
+
+
+def early_words(run: RunFigures) -> str:
+    """A warning about rates of rollouts that a rule ended early; "" when none was."""
+    rules = [task.ranking.stopping for task in run.tasks if task.ranking and task.ranking.stopping]
+    early = sum(rule["stop"] and not rule["reason"].startswith("cap") for rule in rules)
+    if not early:
+        return ""
+    return f"{early} rollouts were ended early by a rule that looks at outcomes, which biases these rates"
 
 
 def winner_words(run: RunFigures) -> str:

@@ -130,6 +130,8 @@ async def test_a_rollout_ends_when_there_is_enough_of_both_and_the_rule_is_kept(
     assert decision["rule"]["contrast"] == {"passes": 2, "fails": 2}
     assert decision["reason"] == "contrast: at least 2 passes and 2 fails"
     assert decision["rate_low"] < 0.5 < decision["rate_high"]
+    with RunStore.open(tmp_path / "run") as store:
+        assert "1 rollouts were ended early by a rule" in totals(figures(store))
 
 
 async def test_a_hopeless_rollout_is_given_up(tmp_path: Path) -> None:
