@@ -313,7 +313,12 @@ def remember(
     ranking: RankingRecord,
     namespace: str,
 ) -> int:
-    """Put the winner into memory (the best solved branch when several are equally good); how many were new."""
+    """Put the winner into memory (the best solved branch when several are equally good); how many were new.
+
+    Nothing when the chosen branch failed as it was verified again: what failed is no example, nor is the next best.
+    """
+    if ranking.confirmation is not None and ranking.confirmation.failed:
+        return 0
     solved = {r.lineage.branch_id: r for r in records if r.result.ending == "solved"}
     best = next((line["branch_id"] for line in ranking.order if line["branch_id"] in solved), None)
     if best is None:

@@ -40,7 +40,7 @@ def remembering(ranking: RankingRecord, before: RankingRecord | None) -> Ranking
     if before is None:
         return ranking
     found = [*before.earlier_confirmations, *([before.confirmation] if before.confirmation else [])]
-    found = [each for each in found if each.runs]
+    found = [each for each in found if each.passes or each.failed]
     own = next((each for each in found if each.branch_id == ranking.winner), None)
     others = [each for each in found if each is not own]
     return keeping(ranking.model_copy(update={"earlier_confirmations": others}), own)
@@ -82,7 +82,7 @@ def _confirmation(
         corrected=value.corrected,
         low=value.low,
         high=value.high,
-        basis="heldout" if wanted.parts else "repeats",
+        basis=value.basis if value.basis == "model" else "heldout" if wanted.parts else "repeats",
         chosen_from=value.of,
         reason="" if worst.passed else f"{worst.verifier} {worst.outcome}: {worst.reason}"[:1000],
     )

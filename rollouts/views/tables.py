@@ -93,7 +93,7 @@ def confirmation_words(found: Confirmation) -> str:
         return f"{found.branch_id} was not verified again: {found.reason}"
     how = "held-out checks" if found.heldout else "the same checks"
     told = f"{found.branch_id} verified again by {how}: {found.passes} of {found.runs} passed"
-    if found.raw is not None and found.corrected is not None and found.heldout:
+    if found.raw is not None and found.corrected is not None and found.basis == "heldout":
         told += (
             f"; pass rate {found.raw:.0%} when chosen from {found.chosen_from}, {found.corrected:.0%} since "
             f"(95 % interval {found.low:.0%} to {found.high:.0%})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rollouts.batch import Silent, run_batch
 from rollouts.cli import app
 from rollouts.config import parse_config
 from rollouts.errors import ConfigError
+from rollouts.memory import open_memory
 from rollouts.policies.loopback import LoopbackModelServer
 from rollouts.records import BranchRecord, RankingRecord
 from rollouts.refork import refork
@@ -73,6 +75,8 @@ async def test_a_winner_that_fails_held_out_checks_is_none_and_nobody_takes_its_
     assert "failed held-out checks" in ranking.winner_reason
     assert (found.raw, found.corrected) == (1.0, 0.0)
     assert sum(record.result.ending == "solved" for record in records) == 2  # what was recorded stays
+    with closing(open_memory("sqlite", tmp_path / "memory.sqlite")) as memory:
+        assert memory.count() == 0
     ranked = CliRunner().invoke(app, ["rank", str(tmp_path / "run"), "--json"])
     (again,) = json.loads(ranked.output)
     assert again["winner"] is None and again["confirmation"]["failed"] == 1
@@ -80,6 +84,21 @@ async def test_a_winner_that_fails_held_out_checks_is_none_and_nobody_takes_its_
         told = summary(store)["false_winners"]
         assert (told["mean"], told["failed"], told["verified"]) == (1.0, 1, 1)
         assert "0 of 1 winners held when verified again" in totals(figures(store))
+
+
+async def test_where_a_winner_could_not_be_verified_again_its_value_is_a_models_and_said_to_be(
+    tmp_path: Path,
+) -> None:
+    async with LoopbackModelServer(lambda _: "prose") as server:
+        ranking, _ = await ran(
+            tmp_path,
+            [SOLVE, FAIL],
+            judge=config(server).model_dump(mode="json"),
+            verify={"confirm": {"parts": [{"name": "judge"}]}},
+        )
+    found = ranking.confirmation
+    assert found is not None and (found.passes, found.failed, found.basis) == (0, 0, "model")
+    assert ranking.winner == "b000"
 
 
 async def test_a_winner_that_failed_does_not_come_back_by_forking_another_branch(tmp_path: Path) -> None:
