@@ -17,7 +17,7 @@ from kernel_pool import BackendUnavailable, KernelError
 
 from .cli_audit import audit
 from .cli_compare import compare
-from .config import RunConfig, load_config, parse_config
+from .config import RunConfig, load_config, options_from, parse_config
 from .errors import ConfigError, RolloutError
 from .store import RunStore
 
@@ -136,8 +136,15 @@ def report(run_dir: RunArg) -> None:
 @app.command()
 def export(
     run_dir: RunArg,
-    to: Annotated[str, typer.Option("--to", help="transitions, sft, dpo or ppo")],
-    out: Annotated[Path | None, typer.Option("--out", help="directory; default: RUN/exports/FORMAT")] = None,
+    to: Annotated[str, typer.Option("--to", help="the trainer or kind of data", metavar="NAME")],
+    out: Annotated[Path | None, typer.Option("--out", help="directory; default: RUN/exports/NAME")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", help="an option of the export, a=value; repeatable")
+    ] = None,
+    file: Annotated[
+        list[str] | None,
+        typer.Option("--file", help="jsonl, parquet, ...; default: all it can be; repeatable"),
+    ] = None,
     as_json: JsonOpt = False,
 ) -> None:
     """Write training data from a run."""
@@ -146,7 +153,8 @@ def export(
 
     check_formats([to])
     with RunStore.open(run_dir) as store:
-        done = write(store, to, out or run_dir / "exports" / to)
+        place = out or run_dir / "exports" / to
+        done = write(store, to, place, fmt=file, **options_from(option or []))
     if as_json:
         print(json.dumps(done.as_dict()))
         return
@@ -205,7 +213,7 @@ def comply(
 
     Ends with 1 when no answer has an outcome; why is told.
     """
-    from .repair.command import options_of, run_comply, settings_of
+    from .repair.command import run_comply, settings_of
 
     done = asyncio.run(
         run_comply(
@@ -213,7 +221,7 @@ def comply(
             out,
             modes=mode or ["full_pcl"],
             policy=policy,
-            options=options_of(option or []),
+            options=options_from(option or []),
             ids=task,
             seeds=seed or [0],
             settings=settings_of(rounds=rounds, tokens=tokens, seconds=seconds, patches=patches),

@@ -278,23 +278,28 @@ def parse_config(text: str, overrides: Sequence[str] = (), origin: str = "config
 
 
 def options_from(given: Sequence[str]) -> dict[str, Any]:
-    """Options from texts `a.b=value`, as `--set` takes them. Raises `ConfigError`."""
+    """Options from texts `a.b=value`, as `--option` takes them. Raises `ConfigError`."""
     data: dict[str, Any] = {}
     for text in given:
-        _apply(data, text)
+        _apply(data, text, "--option", "name=value, for instance --option model=...")
     return data
 
 
-def _apply(data: dict[str, Any], override: str) -> None:
+def _apply(
+    data: dict[str, Any],
+    override: str,
+    flag: str = "--set",
+    expected: str = "a.b=value, for instance --set branches=8",
+) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key:
-        raise ConfigError(f"--set {override}: expected a.b=value, for instance --set branches=8")
+        raise ConfigError(f"{flag} {override}: expected {expected}")
     *parents, last = key.split(".")
     node = data
     for part in parents:
         child = node.setdefault(part, {})
         if not isinstance(child, dict):
-            raise ConfigError(f"--set {override}: {part} is a value, not a section")
+            raise ConfigError(f"{flag} {override}: {part} is a value, not a section")
         node = child
     try:
         node[last] = yaml.safe_load(value) if value else ""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
 from envs.trajectory import Message
 
-from ..governance import Admitted
 from ..store import dump_json
-from .exporter import Column, Row
+from .exporter import TABLES, Column, Row
+from .rollout import Rollout
 from .shape import ORIGIN, opening, origin, tools, unwritable
 
 
@@ -46,6 +46,7 @@ class Dpo:
     """
 
     name = "dpo"
+    formats = TABLES
     columns: Mapping[str, Column] = {
         **{name: kind for name, kind in ORIGIN.items() if name not in ("branch_id", "temperature", "ending")},
         "chosen_branch": "string",
@@ -57,14 +58,14 @@ class Dpo:
     def __init__(self, max_pairs: int = 64) -> None:
         self.max_pairs = max_pairs
 
-    def rows(self, rollout: Iterable[Admitted], excluded: Counter[str]) -> Iterator[Row]:
+    def rows(self, rollout: Rollout, excluded: Counter[str]) -> Iterator[Row]:
         """See `Exporter`."""
         for point in self._fork_points(rollout, excluded):
             if not (point.solved and point.failed):
                 excluded["no_opposite_at_fork_point"] += len(point.solved) + len(point.failed)
             yield from self._pairs(point, excluded)
 
-    def _fork_points(self, rollout: Iterable[Admitted], excluded: Counter[str]) -> list[_ForkPoint]:
+    def _fork_points(self, rollout: Rollout, excluded: Counter[str]) -> list[_ForkPoint]:
         points: dict[tuple[str, str | None, int, bytes], _ForkPoint] = {}
         for admitted in rollout:
             record = admitted.record

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Literal, Protocol
 
 from ..errors import ConfigError
-from ..governance import Admitted
+from .rollout import Rollout
 
 Row = dict[str, Any]
 Column = Literal["string", "int", "float", "bool"]
+
+#: What most rows are written as.
+TABLES = ("jsonl", "parquet")
 
 #: name -> "module:class"; the class takes the exporter's options as keywords.
 EXPORTERS = {
@@ -36,11 +39,18 @@ class Exporter(Protocol):
         """Columns of scalars in Parquet; all other keys of a row go into the column `payload`, as JSON."""
         ...
 
-    def rows(self, rollout: Iterable[Admitted], excluded: Counter[str]) -> Iterator[Row]:
+    @property
+    def formats(self) -> Sequence[str]:
+        """The file formats it is written in, of `files.FILES`."""
+        ...
+
+    def rows(self, rollout: Rollout, excluded: Counter[str]) -> Iterator[Row]:
         """The rows of one rollout in a fixed order, as soon as they are known.
 
-        `rollout` yields its branches by index, one in memory at a time unless they are kept. A branch (or
-        pair) that gives no row is counted in `excluded` under its reason. Rows are plain JSON data.
+        `rollout` yields its branches by index, one in memory at a time unless they are kept, and knows what
+        each step was worth (`rollout.credit`). A branch (or pair) that gives no row is counted in `excluded`
+        under its reason. Rows are plain JSON data. Raises `ConfigError`, naming the field, for a run that
+        lacks what the trainer cannot do without.
         """
         ...
 

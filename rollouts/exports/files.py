@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import ConfigError
 from ..store import dump_json
-from .exporter import Column, Row
+from .exporter import Exporter, Row
 
 #: A Parquet row group is written at the first of these.
 GROUP_ROWS, GROUP_BYTES = 2000, 8 * 1024 * 1024
@@ -28,29 +29,35 @@ class Written:
 
 
 class RowFile(Protocol):
-    """Takes rows one by one; `finish` makes the file appear, `discard` leaves nothing."""
+    """Takes rows one by one; `finish` makes the file (or files) appear, `discard` leaves nothing."""
 
     def write(self, row: Row) -> None: ...
-    def finish(self) -> Written: ...
+    def finish(self) -> list[Written]: ...
     def discard(self) -> None: ...
 
 
-def open_file(fmt: str, stem: Path, columns: Mapping[str, Column]) -> RowFile:
-    """A file of a format ("jsonl" or "parquet") at `stem` with its suffix. `OSError` as the disk gives it."""
-    makers: dict[str, Callable[[Path, Mapping[str, Column]], RowFile]] = {
-        "jsonl": JsonlFile,
-        "parquet": ParquetFile,
-    }
-    if fmt not in makers:
-        raise ConfigError(f"file format {fmt!r}: unknown; known: {', '.join(makers)}")
-    return makers[fmt](stem.with_name(f"{stem.name}.{fmt}"), columns)
+#: name -> "module:class"; the class takes where the file goes (without a suffix) and the exporter.
+FILES = {
+    "jsonl": "rollouts.exports.files:JsonlFile",
+    "parquet": "rollouts.exports.files:ParquetFile",
+}
+
+
+def open_file(fmt: str, stem: Path, exporter: Exporter) -> RowFile:
+    """A file of one of the exporter's formats at `stem` with its suffix. `OSError` as the disk gives it."""
+    if fmt not in exporter.formats:
+        raise ConfigError(f"file format {fmt!r}: {exporter.name} is written as {', '.join(exporter.formats)}")
+    module, _, name = FILES[fmt].partition(":")
+    make: Callable[[Path, Exporter], RowFile] = getattr(import_module(module), name)
+    return make(stem, exporter)
 
 
 class JsonlFile:
     """One JSON object per line."""
 
-    def __init__(self, path: Path, columns: Mapping[str, Column]) -> None:
-        self.path, self._part, self._rows, self._hash = path, _part(path), 0, sha256()
+    def __init__(self, stem: Path, exporter: Exporter) -> None:
+        self.path = path = stem.with_name(f"{stem.name}.jsonl")
+        self._part, self._rows, self._hash = part_of(path), 0, sha256()
         self._file = self._part.open("wb", buffering=1 << 20)
 
     def write(self, row: Row) -> None:
@@ -60,14 +67,14 @@ class JsonlFile:
         self._hash.update(line)
         self._rows += 1
 
-    def finish(self) -> Written:
+    def finish(self) -> list[Written]:
         """Put the file in place."""
         self._file.flush()
         os.fsync(self._file.fileno())
         size = self._file.tell()
         self._file.close()
         self._part.replace(self.path)
-        return Written(self.path, self._rows, size, self._hash.hexdigest())
+        return [Written(self.path, self._rows, size, self._hash.hexdigest())]
 
     def discard(self) -> None:
         """Leave nothing."""
@@ -78,12 +85,13 @@ class JsonlFile:
 class ParquetFile:
     """Scalar columns, and everything else of the row as JSON in `payload`; zstd."""
 
-    def __init__(self, path: Path, columns: Mapping[str, Column]) -> None:
+    def __init__(self, stem: Path, exporter: Exporter) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         kinds = {"string": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
-        self.path, self._part, self._rows = path, _part(path), 0
+        self.path = path = stem.with_name(f"{stem.name}.parquet")
+        self._part, self._rows, columns = part_of(path), 0, exporter.columns
         fields = [(name, kinds[kind]) for name, kind in columns.items()]
         self._schema = pa.schema([*fields, ("payload", pa.string())])
         self._columns, self._pa = columns, pa
@@ -104,18 +112,12 @@ class ParquetFile:
         if self._buffered >= GROUP_BYTES or len(self._buffer["payload"]) >= GROUP_ROWS:
             self._flush()
 
-    def finish(self) -> Written:
+    def finish(self) -> list[Written]:
         """Put the file in place."""
         self._flush()
         self._writer.close()
-        with self._part.open("rb") as file:
-            os.fsync(file.fileno())
-            digest, size = sha256(), 0
-            while block := file.read(1 << 20):
-                digest.update(block)
-                size += len(block)
-        self._part.replace(self.path)
-        return Written(self.path, self._rows, size, digest.hexdigest())
+        written = put_in_place(self._part, self.path, self._rows)
+        return [written]
 
     def discard(self) -> None:
         """Leave nothing."""
@@ -129,8 +131,21 @@ class ParquetFile:
             self._buffered = 0
 
 
-def _part(path: Path) -> Path:
+def part_of(path: Path) -> Path:
+    """Where a file is written until it is whole."""
     return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def put_in_place(part: Path, path: Path, rows: int) -> Written:
+    """Move a finished file where it belongs, on the disk and with its digest."""
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+        digest, size = sha256(), 0
+        while block := file.read(1 << 20):
+            digest.update(block)
+            size += len(block)
+    part.replace(path)
+    return Written(path, rows, size, digest.hexdigest())
 
 
 def _close_quietly(close: Callable[[], object]) -> None:

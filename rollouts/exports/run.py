@@ -15,6 +15,7 @@ from ..governance import Admitted, Gate
 from ..store import Entry, RunStore, code_version, write_atomically
 from .exporter import Exporter, make_exporter
 from .files import RowFile, Written, open_file
+from .rollout import Credit, Rollout, Twig
 
 KIND = "rollout-fork/export"
 
@@ -62,12 +63,13 @@ def export(
     to: str,
     out_dir: Path | str,
     *,
-    fmt: Sequence[str] = ("jsonl", "parquet"),
+    fmt: Sequence[str] | None = None,
     gate: Gate | None = None,
     **options: Any,
 ) -> ExportSummary:
     """Write one kind of training data from a run; `options` go to the exporter.
 
+    `fmt`: the file formats, by default the exporter's own.
     Streaming: what is in memory is the place of each record and one branch (for pairs: one rollout). Order
     is by rollout id and branch index, so the same run gives the same bytes. Files appear whole, with a
     `manifest.json` beside them that has counts, reasons and digests; other exports in the directory stay.
@@ -81,14 +83,14 @@ def export(
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
         with ExitStack() as unfinished:
-            for kind in fmt:
-                files.append(open_file(kind, out_dir / to, exporter.columns))
+            for kind in exporter.formats if fmt is None else fmt:
+                files.append(open_file(kind, out_dir / to, exporter))
                 unfinished.callback(files[-1].discard)
             for row in _rows(store, exporter, gate, summary):
                 summary.rows += 1
                 for file in files:
                     file.write(row)
-            summary.written = [file.finish() for file in files]
+            summary.written = [written for file in files for written in file.finish()]
             unfinished.pop_all()
     except OSError as error:
         raise StorageRefused(f"{out_dir}: cannot be written ({error.strerror or error})") from None
@@ -108,7 +110,9 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     groups = store.groups()
     for entries in groups.values():
-        yield from exporter.rows(_admitted(store, entries, gate, summary), summary.excluded)
+        credit = Credit(Twig(e.branch_id, e.parent, e.fork_step, e.steps, e.reward) for e in entries)
+        rollout = Rollout(_admitted(store, entries, gate, summary), credit)
+        yield from exporter.rows(rollout, summary.excluded)
     summary.unreadable = sum(problem.path.parent.name == "branches" for problem in store.problems)
 
 

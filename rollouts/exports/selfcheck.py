@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from ..governance import Admitted
 from ..store import dump_json
 from .exporter import Exporter, Row
+from .files import FILES
+from .rollout import Rollout
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -32,10 +34,14 @@ def check_exporter(exporter: Exporter, rollouts: Sequence[Sequence[Admitted]]) -
     problems = []
     if not exporter.name.isidentifier():
         problems.append(f"the name becomes a file name and must be one word, not {exporter.name!r}")
+    if not exporter.formats or not set(exporter.formats) <= set(FILES):
+        problems.append(
+            f"formats are some of {', '.join(FILES)}, not {', '.join(exporter.formats) or 'none'}"
+        )
     if unknown := set(exporter.columns.values()) - set(_TYPES):
         problems.append(f"columns are {', '.join(_TYPES)}, not {', '.join(sorted(unknown))}")
         return problems
-    if list(exporter.rows(iter(()), Counter())):
+    if list(exporter.rows(Rollout.of(()), Counter())):
         problems.append("an empty rollout gives no rows")
     for rollout in rollouts:
         problems += _one(exporter, rollout)
@@ -45,10 +51,10 @@ def check_exporter(exporter: Exporter, rollouts: Sequence[Sequence[Admitted]]) -
 def _one(exporter: Exporter, rollout: Sequence[Admitted]) -> list[str]:
     before = [each.record.model_dump_json() for each in rollout]
     excluded: Counter[str] = Counter()
-    rows = list(exporter.rows(iter(rollout), excluded))
+    rows = list(exporter.rows(Rollout.of(rollout), excluded))
     again: Counter[str] = Counter()
     problems = [problem for row in rows for problem in _row(exporter, row)]
-    if not problems and _text(exporter.rows(iter(rollout), again)) != _text(rows):
+    if not problems and _text(exporter.rows(Rollout.of(rollout), again)) != _text(rows):
         problems.append("the same rollout gives the same rows in the same order")
     if again != excluded and not problems:
         problems.append("the same rollout gives the same counts of what was left out")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
-from ..governance import Admitted
-from .exporter import Column, Row
+from .exporter import TABLES, Column, Row
+from .rollout import Rollout
 from .shape import ORIGIN, opening, origin, tools, unwritable
 
 
@@ -18,9 +18,10 @@ class Sft:
     """
 
     name = "sft"
+    formats = TABLES
     columns: Mapping[str, Column] = {**ORIGIN, "reward": "float", "prompt_messages": "int"}
 
-    def rows(self, rollout: Iterable[Admitted], excluded: Counter[str]) -> Iterator[Row]:
+    def rows(self, rollout: Rollout, excluded: Counter[str]) -> Iterator[Row]:
         """See `Exporter`."""
         for admitted in rollout:
             trajectory, result = admitted.record.trajectory, admitted.record.result

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from envs.trajectory import Step, Trajectory
 
-from ..governance import Admitted
-from .exporter import Column, Row
+from .exporter import TABLES, Column, Row
+from .rollout import Rollout
 from .shape import ORIGIN, origin
 
 
@@ -19,10 +19,16 @@ class Transitions:
     `observation` is the latest thing the policy saw before it acted (the user's turn, or a tool's result);
     everything it saw are the first `messages` messages of the trajectory. The last step carries the
     branch's reward, all others 0. `terminated` means the work ended, `truncated` that a budget did;
-    `log_prob` is null where the policy does not know it.
+    `log_prob` is null where the policy does not know it. `events` are those of the policy's reply.
+
+    `advantage` is the step's on the tree of forks (`ranking.tree_advantages`: against the branches that went
+    another way at the last fork), null where there is nothing to compare it with; `trains` says which rows to
+    learn from, each step of the tree once. `group_advantage` is the whole branch's against all others of its
+    rollout (RLOO), the same on all its steps.
     """
 
     name = "transitions"
+    formats = TABLES
     columns: Mapping[str, Column] = {
         **ORIGIN,
         "step": "int",
@@ -36,9 +42,12 @@ class Transitions:
         "next_observation": "string",
         "is_error": "bool",
         "log_prob": "float",
+        "advantage": "float",
+        "group_advantage": "float",
+        "trains": "bool",
     }
 
-    def rows(self, rollout: Iterable[Admitted], excluded: Counter[str]) -> Iterator[Row]:
+    def rows(self, rollout: Rollout, excluded: Counter[str]) -> Iterator[Row]:
         """See `Exporter`."""
         for admitted in rollout:
             trajectory, result = admitted.record.trajectory, admitted.record.result
@@ -48,7 +57,9 @@ class Transitions:
             elif result.reward is None:
                 excluded["no_reward"] += 1
             else:
-                truncated = result.ending == "truncated"
+                truncated, branch = result.ending == "truncated", admitted.record.lineage.branch_id
+                advantage, trains = rollout.credit.steps(branch), rollout.credit.trains(branch)
+                group = rollout.credit.group(branch)
                 for step in own:
                     last = step is own[-1]
                     yield {
@@ -57,6 +68,9 @@ class Transitions:
                         "reward": result.reward if last else 0.0,
                         "terminated": last and not truncated,
                         "truncated": last and truncated,
+                        "advantage": advantage[step.index] if advantage else None,
+                        "group_advantage": group,
+                        "trains": bool(trains) and trains[step.index],
                     }
 
 
@@ -76,6 +90,9 @@ def _step(trajectory: Trajectory, step: Step) -> Row:
         "next_observation": trajectory.messages[step.result].content,
         "is_error": step.observation.is_error,
         "log_prob": step.log_prob,
+        "events": [event for event in trajectory.events if event.get("turn") == step.turn]
+        if step.call == 0
+        else [],
     }
 
 

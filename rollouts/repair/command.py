@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from envs import load_tasks
 
-from ..config import options_from
 from ..errors import ConfigError
 from ..policies import COMMAND, check_converses, make_policy
 from ..store import Problems
@@ -160,20 +159,6 @@ def settings_of(**given: Any) -> RepairSettings:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise ConfigError(f"--{first['loc'][0]} {first['input']}: {first['msg']}") from None
-
-
-def options_of(given: Sequence[str]) -> dict[str, Any]:
-    """A policy's options from texts `name=value`. Raises `ConfigError`."""
-    for text in given:
-        name, equals, _ = text.partition("=")
-        if not name or not equals:
-            raise ConfigError(f"--option {text}: expected name=value, for instance --option model=...")
-    try:
-        return options_from(given)
-    except ConfigError as error:
-        raise ConfigError(str(error).replace("--set ", "--option ", 1)) from None
-    except ValueError as error:  # of YAML's dates: 2026-13-45 looks like one and is none
-        raise ConfigError(f"--option: a value cannot be read ({error}); put it in quotation marks") from None
 
 
 def _reasons(records: Iterable[ComplianceRecord]) -> tuple[tuple[str, int], ...]:

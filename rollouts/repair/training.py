@@ -18,7 +18,7 @@ from envs.trajectory import Message, Trajectory, Turn
 from verifiers import Verdict
 from verifiers.constraints import is_empty
 
-from ..exports import Row, make_exporter
+from ..exports import Rollout, Row, make_exporter
 from ..governance import Admitted, Gate
 from ..records import BranchRecord, EnvironmentLayer, Lineage, Result, SamplingLayer
 from ..store import RunStore
@@ -52,11 +52,11 @@ def training_rows(
         admitted = list(_admitted(branches, gate, out))
         told = {each.record.lineage.branch_id: each.record.labels["compliance"] for each in admitted}
         solved = [each for each in admitted if each.record.result.ending == "solved"]
-        for row in _once(sft.rows(solved, out.excluded), ("messages",), seen, out.excluded):
+        for row in _once(sft.rows(Rollout.of(solved), out.excluded), ("messages",), seen, out.excluded):
             out.sft.append({**row, "compliance": told[row["branch_id"]]})
         if solved and len(admitted) > len(solved):
             keys = ("prompt", "chosen", "rejected")
-            for row in _once(dpo.rows(admitted, out.excluded), keys, seen, out.excluded):
+            for row in _once(dpo.rows(Rollout.of(admitted), out.excluded), keys, seen, out.excluded):
                 sides = {side: told[row[f"{side}_branch"]] for side in ("chosen", "rejected")}
                 out.dpo.append({**row, "compliance": sides})
     return out

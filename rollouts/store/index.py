@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from pydantic import BaseModel, ValidationError
+
+from envs.trajectory import MISSING
 
 from ..errors import StorageRefused
 from .jsonl import Problems, read_lines
@@ -14,11 +17,15 @@ from .jsonl import Problems, read_lines
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The place of one record."""
+    """The place of one record, and its place in the tree of its rollout."""
 
     rollout_id: str
     branch_id: str
     index: int
+    parent: str | None
+    fork_step: int
+    steps: int  #: shared ones included
+    reward: float | None  #: None: missing, or no number
     path: Path
     line: int  #: 1-based
     offset: int
@@ -34,6 +41,20 @@ class _Lineage(BaseModel):
     rollout_id: str
     branch_id: str
     index: int
+    parent: str | None = None
+    fork_step: int = 0
+
+
+class _Result(BaseModel):
+    ending: str = ""
+    reward: float | None = None
+    steps: int = 0
+
+    @property
+    def known(self) -> float | None:
+        """The reward where there is one."""
+        unknown = self.reward is None or self.ending in MISSING or not math.isfinite(self.reward)
+        return None if unknown else self.reward
 
 
 class _Head(BaseModel):
@@ -42,6 +63,7 @@ class _Head(BaseModel):
 
     schema_version: Literal["rollout-fork/v1"]
     lineage: _Lineage
+    result: _Result = _Result()
 
 
 class BranchIndex:
@@ -103,15 +125,20 @@ class BranchIndex:
         for line in read_lines(path, self._problems, offset, lines):
             self._read[path] = (line.offset + len(line.data) + 1, line.number)
             try:
-                lineage = _Head.model_validate_json(line.data).lineage
+                head = _Head.model_validate_json(line.data)
             except ValidationError as error:
                 self._problems.note(path, line.number, first_reason(error))
                 continue
             self._problems.forget(path, line.number)
+            lineage = head.lineage
             entry = Entry(
                 lineage.rollout_id,
                 lineage.branch_id,
                 lineage.index,
+                lineage.parent,
+                lineage.fork_step,
+                lineage.fork_step + head.result.steps,
+                head.result.known,
                 path,
                 line.number,
                 line.offset,

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from test_comply import GOOD, TASKS
 
+from rollouts.config import options_from
 from rollouts.errors import ConfigError
 from rollouts.exports import export
 from rollouts.policies.loopback import Fault, LoopbackModelServer
 from rollouts.repair import RepairSettings
-from rollouts.repair.command import options_of, run_comply, settings_of
+from rollouts.repair.command import run_comply, settings_of
 from rollouts.store import RunStore
 
 SCRIPT = {
@@ -151,17 +152,17 @@ def test_a_bound_that_is_none_is_told_with_its_option(name, value):
 @pytest.mark.parametrize("given", ["model", "=x", ""])
 def test_an_option_of_the_policy_that_cannot_be_read_is_told(given):
     with pytest.raises(ConfigError, match=r"^--option"):
-        options_of([given])
+        options_from([given])
 
 
 def test_options_of_the_policy_are_read_as_values_with_sections():
-    assert options_of(["model=m", "max_retries=0", "price.input=1.5"]) == {
+    assert options_from(["model=m", "max_retries=0", "price.input=1.5"]) == {
         "model": "m",
         "max_retries": 0,
         "price": {"input": 1.5},
     }
     with pytest.raises(ConfigError, match=r"^--option a\.b=2: a is a value"):
-        options_of(["a=1", "a.b=2"])
+        options_from(["a=1", "a.b=2"])
 
 
 @pytest.mark.parametrize(

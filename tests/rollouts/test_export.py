@@ -340,3 +340,25 @@ def test_wrong_calls_are_named(make_run: MakeRun, make_record: Make, tmp_path: P
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunDirError, match="cannot be written"):
         export(store, "sft", tmp_path / "file")
+
+
+def test_transitions_carry_what_each_step_was_worth(
+    make_run: MakeRun, family: list[BranchRecord], tmp_path: Path
+) -> None:
+    """On the tree: b000 and its forks b002 and b003 part after step 2; b001 is a root like b000."""
+    got = rows(make_run(*family), "transitions", tmp_path / "out")
+    by = {name: [r for r in got if r["branch_id"] == name] for name in ("b000", "b001", "b002", "b003")}
+    low = 1 / 3  # the reward of b001 and b003; the others have 1
+    assert [r["advantage"] for r in by["b000"][:2]] == [pytest.approx((2 + low) / 3 - low)] * 2
+    assert [r["advantage"] for r in by["b000"][2:]] == [pytest.approx(1 - (1 + low) / 2)] * 3
+    assert [r["advantage"] for r in by["b003"]] == [pytest.approx(low - 1)] * 3
+    assert all(r["trains"] for r in got)
+    assert [r["group_advantage"] for r in by["b000"]] == [pytest.approx(1 - (1 + 2 * low) / 3)] * 5
+
+
+def test_a_branch_without_siblings_has_no_advantage(
+    make_run: MakeRun, make_record: Make, tmp_path: Path
+) -> None:
+    """Nothing to compare it with is not zero."""
+    got = rows(make_run(make_record(0)), "transitions", tmp_path / "out")
+    assert {(r["advantage"], r["group_advantage"], r["trains"]) for r in got} == {(None, None, False)}

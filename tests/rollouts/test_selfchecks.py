@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rollouts.exports import EXPORTERS, Row, make_exporter
-from rollouts.exports.exporter import Column
+from rollouts.exports import EXPORTERS, Rollout, Row, make_exporter
+from rollouts.exports.exporter import TABLES, Column
 from rollouts.exports.selfcheck import check_exporter
 from rollouts.governance import Admitted, Gate
 from rollouts.memory import Memory, MemoryStore, open_memory
@@ -93,11 +93,12 @@ class Broken:
 
     columns: Mapping[str, Column] = {"reward": "float"}
     name = "broken"
+    formats = TABLES
 
     def __init__(self, fault: str) -> None:
         self.fault, self.calls = fault, 0
 
-    def rows(self, rollout: Iterable[Admitted], excluded: Counter[str]) -> Iterator[Row]:
+    def rows(self, rollout: Rollout, excluded: Counter[str]) -> Iterator[Row]:
         for admitted in rollout:
             self.calls += 1
             if self.fault == "changes":

@@ -1,0 +1,104 @@
+"""One rollout as exporters get it: its admitted branches, and what each of their steps was worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from ranking import TreeAdvantages, advantages, tree_advantages
+
+from ..governance import Admitted
+
+
+@dataclass(frozen=True)
+class Twig:
+    """What credit needs to know of a branch."""
+
+    branch_id: str
+    parent: str | None
+    fork_step: int
+    steps: int  #: shared ones included
+    reward: float | None  #: None: missing
+
+
+class Credit:
+    """Leaf rewards as advantages of steps, on the tree of all branches of one rollout.
+
+    Branches without a reward are in no mean and have no advantage; so has a branch whose parent is not there.
+    Rewards that are no number below infinity are taken as missing: what is wrong with them the gate says.
+    """
+
+    def __init__(self, twigs: Iterable[Twig]) -> None:
+        known: dict[str, Twig] = {}
+        for twig in twigs:  # parents come before their forks
+            if twig.parent is None or twig.parent in known:
+                known[twig.branch_id] = twig
+        self._twigs = list(known.values())
+        self._places = {twig.branch_id: place for place, twig in enumerate(self._twigs)}
+
+    def steps(self, branch_id: str) -> list[float | None]:
+        """The tree advantage of each step, shared ones included; None where there is nothing to compare with."""
+        place = self._places.get(branch_id)
+        return [] if place is None else self.tree.of(place)
+
+    def trains(self, branch_id: str) -> list[bool]:
+        """Which steps are the branch's own and have an advantage: each step of the tree is so once at most."""
+        place = self._places.get(branch_id)
+        return [] if place is None else self.tree.mask(place)
+
+    def group(self, branch_id: str) -> float | None:
+        """The whole branch against the others of its rollout: its reward minus the mean of theirs (RLOO)."""
+        place = self._places.get(branch_id)
+        return None if place is None else self._groups[place]
+
+    def owner(self, branch_id: str, step: int) -> str:
+        """Whose step it is: the branch itself, or the one further up that made this shared one."""
+        twig = self._twigs[self._places[branch_id]]
+        while twig.parent is not None and step < twig.fork_step:
+            twig = self._twigs[self._places[twig.parent]]
+        return twig.branch_id
+
+    @cached_property
+    def tree(self) -> TreeAdvantages:
+        """The advantages by place in the order of the branches. Raises the errors of `ranking`."""
+        places = self._places
+        return tree_advantages(
+            [-1 if twig.parent is None else places[twig.parent] for twig in self._twigs],
+            [twig.fork_step for twig in self._twigs],
+            [twig.steps for twig in self._twigs],
+            [twig.reward for twig in self._twigs],
+        )
+
+    @cached_property
+    def _groups(self) -> tuple[float | None, ...]:
+        return advantages([twig.reward for twig in self._twigs]).values
+
+
+class Rollout:
+    """The admitted branches of one rollout by index, one in memory at a time, to be gone through once."""
+
+    def __init__(self, branches: Iterable[Admitted], credit: Credit) -> None:
+        self._branches = iter(branches)
+        self.credit = credit
+
+    @classmethod
+    def of(cls, branches: Sequence[Admitted]) -> Rollout:
+        """A rollout from branches at hand."""
+        return cls(branches, Credit(twig(each) for each in branches))
+
+    def __iter__(self) -> Iterator[Admitted]:
+        return self._branches
+
+
+def twig(admitted: Admitted) -> Twig:
+    """A branch as credit knows it."""
+    record = admitted.record
+    lineage = record.lineage
+    return Twig(
+        lineage.branch_id,
+        lineage.parent,
+        lineage.fork_step,
+        len(record.trajectory.steps),
+        record.result.reward,
+    )
