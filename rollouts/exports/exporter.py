@@ -22,6 +22,8 @@ EXPORTERS = {
     "transitions": "rollouts.exports.transitions:Transitions",
     "sft": "rollouts.exports.sft:Sft",
     "dpo": "rollouts.exports.dpo:Dpo",
+    "kto": "rollouts.exports.kto:Kto",
+    "grpo": "rollouts.exports.grpo:Grpo",
     "ppo": "rollouts.exports.ppo:Ppo",
 }
 
