@@ -58,7 +58,7 @@ class Grpo:
         if plainest is not None and plainest[1]["prompt"]:
             mean = sum(rewards) / len(rewards) if rewards else None
             yield {**plainest[1], "branches": len(rewards), "solved": solved, "mean_reward": mean}
-        elif rewards:
+        elif plainest is not None or rewards:
             excluded["no_branch_from_the_task"] += 1
 
 

@@ -186,7 +186,10 @@ class Chat:
         could give other ids for what the model has said than the ones it sampled.
         """
         calls = [{"type": "function", "function": {"name": m["name"], "arguments": {}}} for m in messages]
-        small = [{"role": "user", "content": "-"}, {"role": "assistant", "content": "", "tool_calls": calls}]
+        small: Prompt = [
+            {"role": "user", "content": "-"},
+            {"role": "assistant", "content": "", "tool_calls": calls},
+        ]
         head = self._render(small)
         whole = self._render([*small, *messages], add_generation_prompt=True)
         ends = [place for place, token in enumerate(head) if token == self._tokenizer.eos_token_id]

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from transformers import LogitsProcessor
 from trl.models import unwrap_model_for_generation
 
 
@@ -47,8 +46,8 @@ def generate(
     return replies, [row[: len(ids)] for row, ids in zip(logprobs.tolist(), replies, strict=True)]
 
 
-class _LogProbs(LogitsProcessor):
-    """Changes nothing; keeps of each step the log-probability of the token that was then sampled.
+class _LogProbs:
+    """A logits processor that changes nothing and keeps of each step the log-probability of the token that was then sampled.
 
     One step's distribution at a time is held, not all of them.
     """
