@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import factories
 import pytest
 
-from envs.trajectory import Message
-from rollouts.errors import ConfigError
+from envs.trajectory import Message, TokenRecord
+from rollouts.errors import ConfigError, EnvironmentLacks
 from rollouts.exports import export
 from rollouts.records import BranchRecord
 from rollouts.store import RunStore
@@ -104,3 +105,29 @@ def test_a_prompt_holds_nothing_that_a_branch_said(
     record.trajectory.messages.insert(1, Message(role="user", content="a word before"))
     (row,) = rows(make_run(record), "grpo", tmp_path)
     assert [m["role"] for m in row["prompt"]] == ["system", "user", "user"]
+
+
+def test_log_probabilities_that_are_required_and_absent_are_named(
+    make_run: MakeRun, make_record: Make, tmp_path: Path
+) -> None:
+    """The field, the branch and the turn; they are never made up."""
+    store = make_run(make_record(0))
+    with pytest.raises(
+        ConfigError, match=r"cart-total/b000 turn 0: turns\[\]\.tokens\.completion_ids is absent"
+    ):
+        export(store, "ppo", tmp_path, require="logprobs")
+    half = make_record(0)
+    half.trajectory.turns = [
+        turn.model_copy(update={"tokens": TokenRecord(completion_ids=[1])}) for turn in half.trajectory.turns
+    ]
+    with pytest.raises(ConfigError, match=r"turns\[\]\.tokens\.logprobs is absent"):
+        export(make_run(half), "ppo", tmp_path, require="logprobs")
+
+
+@pytest.mark.skipif(find_spec("trl") is not None, reason="TRL is here")
+def test_without_trl_the_error_names_the_extra() -> None:
+    """And the module itself can be imported."""
+    from rollouts.trainers.trl_rollout import Chat
+
+    with pytest.raises(EnvironmentLacks, match=r'pip install "rollout-fork\[trl\]"'):
+        Chat(None, [])
