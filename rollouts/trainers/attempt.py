@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from envs import Episode, Task, TaskInvalid, TaskSet, ToolCall, ToolSpec, default_tools, load_tasks
-from envs.blocking import MAX_KERNELS, Workshop
+from envs.blocking import MAX_KERNELS, WAIT_S, Workshop
 from envs.episode import ToolMaker
 from envs.prompts import opening
 from envs.trajectory import Message, Turn
-from kernel_pool import BackendUnavailable, KernelError, Limits, UnsupportedFeature
+from kernel_pool import BackendUnavailable, KernelError, LeaseTimeout, Limits, UnsupportedFeature
 from verifiers import Submission, Verifier
 
 from ..config import RunConfig
@@ -49,10 +49,12 @@ class Bench:
         backend_options: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
         max_kernels: int = MAX_KERNELS,
+        wait_s: float = WAIT_S,
         give_up_after: int = 8,
     ) -> None:
         """`tasks` is what `envs.load_tasks` takes, or tasks that were read. `verifier`: what a run without
-        settings has. `limits` bound each command. After `give_up_after` attempts in a row without a reward
+        settings has. `limits` bound each command. `max_kernels` is how many completions can be under way at once,
+        `wait_s` how long (seconds) one waits for a sandbox. After `give_up_after` attempts in a row without a reward
         `EnvironmentLacks` is raised: nothing would be learnt any more.
 
         Raises `TaskError` for tasks that cannot be read, `ConfigError` for tasks that offer different tools, and
@@ -63,6 +65,8 @@ class Bench:
         self.tools = tools
         self.specs = _same_specs(self.tasks.values(), tools)
         self.limits = limits
+        self.max_kernels = max_kernels
+        self.wait_s = wait_s
         self.verifier = verifier or build_verifier(RunConfig(tasks="suite"))
         self._give_up_after = give_up_after
         self._lost = 0
@@ -110,6 +114,7 @@ class Attempt:
         self._bench = bench
         self._episode: Episode | None = None
         self._reward: float | None = None
+        self._counted = False
 
     @property
     def over(self) -> bool:
@@ -117,13 +122,22 @@ class Attempt:
         return self._episode is None or self._episode.done
 
     async def begin(self) -> None:
-        """See `Bench.begin`. Raises `BackendUnavailable` and `UnsupportedFeature` only."""
+        """See `Bench.begin`. Raises `ConfigError` where there are too few sandboxes for all that are under way, and
+        `BackendUnavailable` and `UnsupportedFeature`."""
         bench = self._bench
         for _ in range(TRIES):
             try:
                 self._episode = await bench.workshop.start(
-                    self.task, limits=bench.limits, tools=bench.tools, snapshots="end"
+                    self.task,
+                    wait_s=bench.wait_s,
+                    limits=bench.limits,
+                    tools=bench.tools,
+                    snapshots="end",
                 )
+            except LeaseTimeout as error:  # too few, which is the caller's to mend and no bad luck
+                raise ConfigError(
+                    f"max_kernels is {bench.max_kernels}: too few for the completions generated at once ({error})"
+                ) from error
             except _FINAL:
                 raise
             except KernelError as error:
@@ -169,7 +183,9 @@ class Attempt:
             await self.close()
             if not self.lost:
                 self._reward = await self._verified(submission)
-        self._bench.count(self.lost)
+        if not self._counted:
+            self._counted = True
+            self._bench.count(self.lost)
         return self._reward
 
     async def close(self) -> None:

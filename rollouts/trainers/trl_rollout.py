@@ -65,6 +65,10 @@ class RolloutFunc:
 
     def __call__(self, prompts: list[Prompt], trainer: Any) -> dict[str, list[Any]]:
         """See the class. Raises `ConfigError` for a prompt of no known task and a trainer that cannot be served."""
+        if len(prompts) > self.bench.max_kernels:
+            raise ConfigError(
+                f"max_kernels is {self.bench.max_kernels}: too few for {len(prompts)} completions at once"
+            )
         generate = self._generate or _default_generate(trainer)
         chat = Chat(trainer, [spec.openai() for spec in self.bench.specs])
         tasks = [self.bench.task(self._task_of(prompt)) for prompt in prompts]

@@ -24,8 +24,9 @@ from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, KTOConfig, KTOTr
 from envs import load_tasks
 from kernel_pool import KernelPool
 from rollouts import Run
+from rollouts.config import RunConfig
 from rollouts.errors import ConfigError, EnvironmentLacks
-from rollouts.executor import RunConfig, build_verifier
+from rollouts.executor import build_verifier
 from rollouts.trainers.trl import environment_factory, prompt_rows, rollout_func, verifier_reward
 from verifiers import Submission, Verdict
 
@@ -356,4 +357,17 @@ def test_a_row_of_another_task_is_refused(make_env: Callable[..., Any]) -> None:
     rollout = rollout_func(TASKS, generate=lambda *_: ([], []))
     with pytest.raises(ConfigError, match="no task of this training begins like the prompt 'Hello'"):
         rollout._task_of([{"role": "user", "content": "Hello"}])
+    rollout.close()
+
+
+def test_too_few_sandboxes_are_an_error_and_no_missing_reward(make_env: Callable[..., Any]) -> None:
+    """Waiting for a sandbox that a completion of the same batch holds would never end."""
+    first = make_env(max_kernels=1, wait_s=0.2)
+    second = type(first)(first._bench)
+    first.reset(task_id=support.TASK)
+    with pytest.raises(ConfigError, match="max_kernels is 1: too few"):
+        second.reset(task_id=support.TASK)
+    rollout = rollout_func(TASKS, max_kernels=1)
+    with pytest.raises(ConfigError, match="max_kernels is 1: too few for 2 completions"):
+        rollout([[], []], None)
     rollout.close()
