@@ -31,6 +31,7 @@ from .errors import EpisodeFailed, StateUnusable, TaskError
 from .load import choose_tasks
 from .spaces import Unicode
 from .task import Task, TaskSet
+from .tools import ToolSpec
 from .trajectory import Trajectory
 
 T = TypeVar("T")
@@ -204,6 +205,11 @@ class CodeTaskEnv(gymnasium.Env[str, str]):
     def trajectory(self) -> Trajectory:
         """Everything that happened in this episode, as records have it. Raises `ResetNeeded` before the first."""
         return self._now().episode.trajectory
+
+    @property
+    def tools(self) -> list[ToolSpec]:
+        """The tools of this episode. Raises `ResetNeeded` before the first."""
+        return list(self._now().episode.tools.specs)
 
     @property
     def verdict(self) -> Verdict | None:

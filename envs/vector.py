@@ -207,10 +207,10 @@ class GroupVectorEnv(VectorEnv[Texts, Any, NDArray[Any]]):
     def _mask(self, mask: Any) -> Flags:
         if mask is None:
             return np.ones(self.num_envs, np.bool_)
-        mask = np.asarray(mask)
-        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
+        flags: Flags = np.asarray(mask)
+        if flags.shape != (self.num_envs,) or flags.dtype != np.bool_ or not flags.any():
             raise ValueError(f"reset_mask must hold {self.num_envs} booleans, at least one of them True")
-        return mask
+        return flags
 
     def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
         if seed is None:

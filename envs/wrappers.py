@@ -66,7 +66,7 @@ class Tokenised(gymnasium.Wrapper[Observed, Any, str, str], RecordConstructorArg
             max_action_tokens=max_action_tokens,
             action=action,
         )
-        gymnasium.Wrapper.__init__(self, env)
+        gymnasium.Wrapper.__init__(self, env)  # type: ignore[misc]  # of its four type parameters, env has two
         self._text = env
         for name, value, least in (
             ("vocab_size", vocab_size, 1),
