@@ -120,7 +120,7 @@ class CodeTaskEnv(gymnasium.Env[str, str]):
         made = self._open()
         self.tasks = choose_tasks(task, suite, task_ids, images=made.pool.backend.capabilities.images)
         own = self._terms.verifier
-        self._parts = own.part_names if isinstance(own, Pipeline) else (own.name,)
+        self.parts = own.part_names if isinstance(own, Pipeline) else (own.name,)
         self._on_failure = on_failure
         self.render_mode = render_mode
         self.observation_space = Unicode(max(OPENING_BYTES, max_observation_bytes))
@@ -325,7 +325,7 @@ class CodeTaskEnv(gymnasium.Env[str, str]):
         return task
 
     def _info(self, task_id: str = "") -> dict[str, Any]:
-        return info_of(self._attempt, self._parts, self._failed, task_id)
+        return info_of(self._attempt, self.parts, self._failed, task_id)
 
     def __del__(self) -> None:
         workshop: Workshop | None = getattr(self, "_workshop", None)

@@ -31,6 +31,13 @@ def info_of(attempt: Attempt | None, parts: Sequence[str], failed: str, task_id:
     }
 
 
+def lost(info: dict[str, Any], reason: str) -> dict[str, Any]:
+    """The info of an env whose process died after it had told `info`."""
+    parts = tuple(info["reward_components"])
+    kept = {"task_id": info["task_id"], "steps": info["steps"]}
+    return {**info_of(None, parts, reason), **kept}
+
+
 def rendered(attempt: Attempt, info: dict[str, Any]) -> str:
     """The last call, what came of it, and how the episode stands, for a terminal. Untrusted text, made harmless."""
     trajectory = attempt.episode.trajectory

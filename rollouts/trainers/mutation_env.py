@@ -27,6 +27,9 @@ from ..policies.mutation import weights
 from ..policies.mutation.agent import NEEDED, Move, MutationPolicy, Options, with_timeouts
 from ..policies.mutation.history import State, replay
 
+#: Features are logarithms, shares and flags; what lies outside (it does not happen) is cut off.
+BOUND = 100.0
+
 Observed = dict[str, NDArray[Any]]
 
 
@@ -64,7 +67,7 @@ class CandidateEdits(gymnasium.Wrapper[Observed, Any, str, str], RecordConstruct
         self._ended: Stepped | None = None  # the episode ended before there was anything to choose
         shape = (n_actions, len(weights.NAMES))
         spaces: dict[str, gymnasium.Space[Any]] = {
-            "features": Box(-np.inf, np.inf, shape, np.float32),
+            "features": Box(-BOUND, BOUND, shape, np.float32),
             "mask": MultiBinary(n_actions),
         }
         self.observation_space = Dict(spaces)  # type: ignore[assignment]
@@ -137,7 +140,7 @@ class CandidateEdits(gymnasium.Wrapper[Observed, Any, str, str], RecordConstruct
     def _observed(self) -> Observed:
         features = np.zeros((self._n, len(weights.NAMES)), np.float32)
         if self._options is not None and self._ranked:
-            features[: len(self._ranked)] = self._options.features[self._ranked]
+            features[: len(self._ranked)] = np.clip(self._options.features[self._ranked], -BOUND, BOUND)
         return {"features": features, "mask": self.action_masks().astype(np.int8)}
 
     def _told(self) -> dict[str, Any]:
