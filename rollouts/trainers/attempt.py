@@ -12,7 +12,7 @@ fresh sandboxes, and an attempt that is lost all the same has no reward.
 from __future__ import annotations
 
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,10 +23,9 @@ from envs.prompts import opening
 from envs.trajectory import Message, Turn
 from kernel_pool import BackendUnavailable, KernelError, LeaseTimeout, Limits, UnsupportedFeature
 from verifiers import Submission, Verifier
+from verifiers.declared import declared
 
-from ..config import RunConfig
 from ..errors import ConfigError, EnvironmentLacks
-from ..executor import build_verifier
 
 T = TypeVar("T")
 
@@ -52,22 +51,25 @@ class Bench:
         wait_s: float = WAIT_S,
         give_up_after: int = 8,
     ) -> None:
-        """`tasks` is what `envs.load_tasks` takes, or tasks that were read. `verifier`: what a run without
-        settings has. `limits` bound each command. `max_kernels` is how many completions can be under way at once,
-        `wait_s` how long (seconds) one waits for a sandbox. After `give_up_after` attempts in a row without a reward
-        `EnvironmentLacks` is raised: nothing would be learnt any more.
+        """`tasks` is what `envs.load_tasks` takes, or tasks that were read. `verifier`: None for what the tasks
+        declare. `limits` bound each command. `max_kernels` is how many completions can be under way at once,
+        `wait_s` how long (seconds) one waits for a sandbox. After `give_up_after` attempts in a row without a
+        reward `EnvironmentLacks` is raised: nothing would be learnt any more.
 
         Raises `TaskError` for tasks that cannot be read, `ConfigError` for tasks that offer different tools, and
         `KernelError` for a back-end that is not there.
         """
         self.workshop = Workshop.open(backend, backend_options, max_kernels=max_kernels)
-        self.tasks = _read(tasks, self.workshop)
+        with ExitStack() as undo:
+            undo.callback(self.workshop.close)
+            self.tasks = _read(tasks, self.workshop)
+            self.specs = _same_specs(self.tasks.values(), tools)
+            undo.pop_all()
         self.tools = tools
-        self.specs = _same_specs(self.tasks.values(), tools)
         self.limits = limits
         self.max_kernels = max_kernels
         self.wait_s = wait_s
-        self.verifier = verifier or build_verifier(RunConfig(tasks="suite"))
+        self.verifier = verifier or declared()
         self._give_up_after = give_up_after
         self._lost = 0
 

@@ -24,11 +24,10 @@ from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, KTOConfig, KTOTr
 from envs import load_tasks
 from kernel_pool import KernelPool
 from rollouts import Run
-from rollouts.config import RunConfig
 from rollouts.errors import ConfigError, EnvironmentLacks
-from rollouts.executor import build_verifier
 from rollouts.trainers.trl import environment_factory, prompt_rows, rollout_func, verifier_reward
 from verifiers import Submission, Verdict
+from verifiers.declared import declared
 
 TASKS = load_tasks("suite", ids=[support.TASK])
 MENDED = "edited series.py at line"
@@ -229,7 +228,7 @@ class Forgetful:
     name = "forgetful"
 
     def __init__(self) -> None:
-        self._real = build_verifier(RunConfig(tasks="suite"))
+        self._real = declared()
         self._first: Submission | None = None
 
     async def verify(self, submission: Submission, pool: KernelPool) -> Verdict:
@@ -362,7 +361,7 @@ def test_a_row_of_another_task_is_refused(make_env: Callable[..., Any]) -> None:
 
 def test_too_few_sandboxes_are_an_error_and_no_missing_reward(make_env: Callable[..., Any]) -> None:
     """Waiting for a sandbox that a completion of the same batch holds would never end."""
-    first = make_env(max_kernels=1, wait_s=0.2)
+    first = make_env(max_kernels=1, wait_s=2)
     second = type(first)(first._bench)
     first.reset(task_id=support.TASK)
     with pytest.raises(ConfigError, match="max_kernels is 1: too few"):
