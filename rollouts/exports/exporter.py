@@ -22,6 +22,7 @@ EXPORTERS = {
     "transitions": "rollouts.exports.transitions:Transitions",
     "sft": "rollouts.exports.sft:Sft",
     "dpo": "rollouts.exports.dpo:Dpo",
+    "step_dpo": "rollouts.exports.step_dpo:StepDpo",
     "ppo": "rollouts.exports.ppo:Ppo",
 }
 

@@ -14,7 +14,7 @@ import pytest
 
 from envs.trajectory import TokenRecord
 from rollouts.errors import ConfigError, RunDirError
-from rollouts.exports import EXPORTERS, check_formats, export
+from rollouts.exports import EXPORTERS, check_formats, export, make_exporter
 from rollouts.governance import Gate, GatePolicy
 from rollouts.records import BranchRecord
 from rollouts.store import RunStore
@@ -118,10 +118,12 @@ def test_sft_is_whole_conversations_of_solved_branches_in_openai_shape(
 def test_pairs_are_solved_against_failed_of_one_fork_point(
     make_run: MakeRun, family: list[BranchRecord], tmp_path: Path
 ) -> None:
-    """Roots with roots, forks with the forks of the same step; prompt plus completion is the conversation."""
+    """Roots with roots, forks with the forks of the same step and the branch that was forked; prompt plus
+    completion is the conversation."""
     got = rows(make_run(*family), "dpo", tmp_path / "out")
-    assert [(r["chosen_branch"], r["rejected_branch"]) for r in got] == [("b000", "b001"), ("b002", "b003")]
-    for row, winner in zip(got, (family[0], family[2]), strict=True):
+    pairs = [("b000", "b001"), ("b000", "b003"), ("b002", "b003")]
+    assert [(r["chosen_branch"], r["rejected_branch"]) for r in got] == pairs
+    for row, winner in zip(got, (family[0], family[0], family[2]), strict=True):
         assert row["prompt"] + row["chosen"] == [m.openai() for m in winner.trajectory.messages]
         assert row["chosen"][0]["role"] == row["rejected"][0]["role"] == "assistant"
         assert row["prompt"][-1]["role"] in ("user", "tool")
@@ -291,7 +293,7 @@ def test_the_same_run_gives_the_same_bytes_whatever_the_order_of_writing(
             export(store, to, tmp_path / name)
     first, second = ({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("a", "b"))
     assert first == second
-    assert len(first) == 9
+    assert len(first) == 1 + sum(len(make_exporter(to).formats) for to in EXPORTERS)
 
 
 def test_held_out_tasks_are_not_exported(make_run: MakeRun, make_record: Make, tmp_path: Path) -> None:
