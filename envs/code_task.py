@@ -31,6 +31,7 @@ from .errors import EpisodeFailed, StateUnusable, TaskError
 from .load import choose_tasks
 from .spaces import Unicode
 from .task import Task, TaskSet
+from .tools import ToolSpec
 from .trajectory import Trajectory
 
 T = TypeVar("T")
@@ -206,6 +207,11 @@ class CodeTaskEnv(gymnasium.Env[str, str]):
         return self._now().episode.trajectory
 
     @property
+    def tools(self) -> list[ToolSpec]:
+        """The tools of this episode. Raises `ResetNeeded` before the first."""
+        return list(self._now().episode.tools.specs)
+
+    @property
     def verdict(self) -> Verdict | None:
         """The verifier's whole verdict once the episode has ended."""
         return None if self._attempt is None else self._attempt.verdict
@@ -245,19 +251,21 @@ class CodeTaskEnv(gymnasium.Env[str, str]):
         try:
             seen = await attempt.step(action)
         except (KernelError, EpisodeFailed) as error:
-            return await self._fail(attempt, error)
+            stepped = await self.afail(error)
+            if self._on_failure == "raise":
+                raise EpisodeFailed(f"task {attempt.episode.task.id}: {self._failed}") from error
+            return stepped
         reward = 0.0
         if attempt.verdict is not None and attempt.verdict.score is not None:
             reward = attempt.verdict.score
         terminated = attempt.stop == "submitted"
         return seen.text, reward, terminated, bool(attempt.stop) and not terminated, self._info()
 
-    async def _fail(self, attempt: Attempt, error: KernelError | EpisodeFailed) -> Stepped:
-        """The machinery failed: whatever the work is worth, it is not known."""
+    async def afail(self, error: Exception) -> Stepped:
+        """End the episode because the machinery failed: whatever the work is worth, it is not known."""
         self._failed = str(error) if isinstance(error, EpisodeFailed) else f"{type(error).__name__}: {error}"
-        await attempt.close()
-        if self._on_failure == "raise":
-            raise EpisodeFailed(f"task {attempt.episode.task.id}: {self._failed}") from error
+        if self._attempt is not None:
+            await self._attempt.close()
         return FAILED, math.nan, False, True, self._info()
 
     # ---- helpers

@@ -1,1 +1,1 @@
-"""What trainers call while they make rollouts of their own, one module a trainer; each needs its extra."""
+"""Trainers that play tasks themselves while they learn: a module for each, imported by name."""
