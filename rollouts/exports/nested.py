@@ -25,25 +25,22 @@ class NestedParquetFile:
         self.path = stem.with_name(f"{stem.name}.parquet")
         self._name, self._part = exporter.name, part_of(self.path)
         self._waiting = part_of(self.path.with_suffix(".waiting"))
-        self._rows, self._chunk, self._bytes = 0, list[Row](), 0
+        self._rows = 0
         self._fields: dict[str, Any] = {}  # column -> Arrow type so far
         self._spool: IO[bytes] = self._waiting.open("w+b", buffering=1 << 20)
 
     def write(self, row: Row) -> None:
-        """Add a row."""
-        line = dump_json(row) + b"\n"
-        self._spool.write(line)
-        self._chunk.append(row)
-        self._rows, self._bytes = self._rows + 1, self._bytes + len(line)
-        if self._bytes >= GROUP_BYTES or len(self._chunk) >= GROUP_ROWS:
-            self._learn()
+        """Add a row. Raises `ConfigError` for one that does not go with those before it."""
+        self._spool.write(dump_json(row) + b"\n")
+        for name, value in row.items():
+            self._fields[name] = self._common(name, _filled(value))
+        self._rows += 1
 
     def finish(self) -> list[Written]:
         """Put the file in place."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        self._learn()
         schema = pa.schema([(name, _writable(kind)) for name, kind in self._fields.items()])
         with pq.ParquetWriter(self._part, schema, compression="zstd") as writer:
             for rows in self._chunks():
@@ -65,23 +62,19 @@ class NestedParquetFile:
         self._waiting.unlink(missing_ok=True)
         self._part.unlink(missing_ok=True)
 
-    def _learn(self) -> None:
-        """The types of the rows that came since."""
+    def _common(self, name: str, value: Any) -> Any:
+        """The type that a column's values so far and this one have in common."""
         import pyarrow as pa
 
-        chunk = [_filled(row) for row in self._chunk]
-        for name in dict.fromkeys(key for row in chunk for key in row):
-            try:
-                kind = pa.array([row.get(name) for row in chunk]).type
-                known = self._fields.get(name, pa.null())
-                both = [pa.schema([(name, known)]), pa.schema([(name, kind)])]
-                self._fields[name] = pa.unify_schemas(both, promote_options="permissive").field(name).type
-            except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-                why = str(error).splitlines()[0]
-                raise ConfigError(
-                    f"export {self._name}: column {name} has no common type ({why}); write it as jsonl"
-                ) from None
-        self._chunk, self._bytes = [], 0
+        known = self._fields.get(name, pa.null())
+        try:
+            both = [pa.schema([(name, kind)]) for kind in (known, pa.array([value]).type)]
+            return pa.unify_schemas(both, promote_options="permissive").field(name).type
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            why = str(error).splitlines()[0]
+            raise ConfigError(
+                f"export {self._name}: column {name} has no common type ({why}); write it as jsonl"
+            ) from None
 
     def _chunks(self) -> Iterator[list[Row]]:
         self._spool.seek(0)

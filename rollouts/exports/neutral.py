@@ -201,7 +201,7 @@ def neutral(admitted: Admitted, credit: Credit) -> Neutral:
         prefix_steps=trajectory.prefix_steps,
         turns=[_turn(turn, start) for turn in trajectory.turns],
         steps=[
-            _step(step, worth[step.index] if worth else None, bool(trains) and trains[step.index])
+            _step(step, *((worth[i], trains[i]) if (i := step.index) < len(worth) else (None, False)))
             for step in trajectory.steps
         ],
         ending=result.ending,

@@ -21,7 +21,7 @@ from rollouts.errors import ConfigError
 from rollouts.exports import Rollout, export, make_exporter
 from rollouts.exports.neutral import Neutral, neutral
 from rollouts.exports.sequences import TokenSequence, token_sequences
-from rollouts.fork import BranchSettings, ForkPoint, ForkRunner
+from rollouts.fork import BranchSettings, ForkRunner
 from rollouts.governance import Admitted, Gate
 from rollouts.plan import AtStep, Independent
 from rollouts.policies import make_policy
@@ -64,9 +64,7 @@ async def _run(task: Task, script: list[Reply], place: Path) -> list[BranchRecor
         archive = SnapshotArchive(place)
         runner = ForkRunner(pool, policy, BuildVerifier(), BranchSettings(), archive)
         [root] = [record async for record in runner.run(task, Independent(1))]
-        state, base = root.trajectory.steps[0].state, await pool.prepare(task.base)
-        at = ForkPoint(await archive.restore(sandbox, base, state or ""), root.trajectory)
-        later = runner.run(task, AtStep("b000", 1, 1, first=1), fork_points={("b000", 1): at})
+        later = runner.run(task, AtStep("b000", 1, 1, first=1), done=[root])
         forked = [record async for record in later]
         await policy.close()
     await pool.close()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from branches_with_tokens import write_run
 
 skyrl_gym = pytest.importorskip("skyrl_gym")
 omegaconf = pytest.importorskip("omegaconf")
 
 from envs import load_tasks  # noqa: E402
 from rollouts.errors import ConfigError  # noqa: E402
-from rollouts.trainers.skyrl import register  # noqa: E402
+from rollouts.exports import export  # noqa: E402
+from rollouts.trainers.skyrl import generator_output, register  # noqa: E402
 
 TASK = load_tasks("suite:starter").tasks[0]
 PROMPT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "the data set's words"}]
@@ -85,3 +88,17 @@ def test_a_row_or_a_setting_that_does_not_fit_is_named() -> None:
         skyrl_gym.make("rollout_fork", env_config={}, extras={})
     with pytest.raises(ConfigError, match="colour"):
         skyrl_gym.make("rollout_fork", env_config={"colour": 1}, extras=row())
+
+
+def test_an_export_becomes_a_generator_output(tmp_path: Path) -> None:
+    export(write_run(tmp_path), "skyrl_rollouts", tmp_path)
+    output = generator_output(tmp_path / "skyrl_rollouts.jsonl")
+    # NovaSky-AI/SkyRL, skyrl/train/generators/base.py at 12f1ad39: the keys of GeneratorOutput.
+    assert set(output) == {
+        *("prompt_token_ids", "response_ids", "rewards", "loss_masks", "stop_reasons", "rollout_metrics"),
+        *("rollout_logprobs", "trajectory_ids", "rollout_expert_indices", "process_rewards", "is_last_step"),
+    }
+    assert output["response_ids"] == [[3, 4, 5, 6], [3, 4], [6]]
+    assert output["is_last_step"] == [True, False, True]
+    assert output["process_rewards"] is None  # a turn without a tool call has no step advantage
+    assert {each["instance_id"] for each in output["trajectory_ids"]} == {"r/t/root/0"}
