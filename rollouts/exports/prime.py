@@ -19,6 +19,8 @@ from .sequences import TokenSequence, credit_of, exact_logprobs, lineage, token_
 
 #: The schema of traces that is written.
 TRACE_VERSION = 1
+#: What can be done with a run without token data.
+INSTEAD = "; the option tokens=none writes the text alone"
 
 
 class PrimeTasks:
@@ -62,7 +64,9 @@ class PrimeTraces:
                 excluded["no_reward"] += 1
                 continue
             if self.tokens == "required":
-                parts = token_sequences(record, excluded, exporter=self.name, retokenised="split")
+                parts = token_sequences(
+                    record, excluded, exporter=self.name, retokenised="split", instead=INSTEAD
+                )
                 if not parts:
                     continue
                 self._need_logprobs(record, parts)
@@ -72,8 +76,8 @@ class PrimeTraces:
         if any(part.logprobs is None for part in parts):
             raise ConfigError(
                 f"export {self.name}: branch {record.rollout_id}/{record.branch_id} (policy {record.sampling.policy}) "
-                "lacks trajectory.turns[].tokens.logprobs; they come from the policy `openai` with `logprobs: true`; "
-                "tokens=none writes the text alone"
+                "lacks trajectory.turns[].tokens.logprobs; they come from the policy `openai` with `logprobs: true`"
+                f"{INSTEAD}"
             )
 
 
@@ -134,7 +138,8 @@ class _Graph:
     def add_rest(self) -> None:
         """What follows the last reply with tokens; without any, the whole conversation."""
         at, parent = self._end
-        places = {turn.message: place for place, turn in enumerate(self._record.turns)}
+        turns = enumerate(self._record.turns)  # of a prompt that did not fit the model nothing was said
+        places = {turn.message: place for place, turn in turns if turn.finish != "context_overflow"}
         for message in range(at, len(self._record.messages)):
             own = message >= self._record.prefix_messages and message in places
             parent = self._add(message, parent, sampled=own)

@@ -52,12 +52,13 @@ def retokenised_option(exporter: str, value: Retokenised) -> Retokenised:
 
 
 def token_sequences(
-    record: Neutral, excluded: Counter[str], *, exporter: str, retokenised: Retokenised
+    record: Neutral, excluded: Counter[str], *, exporter: str, retokenised: Retokenised, instead: str = ""
 ) -> list[TokenSequence]:
     """The sequences of a branch's own turns, in order; empty with a reason in `excluded` where it has none.
 
     "refuse": a branch that is not one sequence is left out. "split": each of its sequences is given. Raises
-    `ConfigError`, naming the field and the policy that fills it, where no turn of the branch has token ids.
+    `ConfigError`, naming the field and the policy that fills it, where no turn of the branch has token ids;
+    `instead` says what else the user can do.
     """
     turns = [
         (place, turn) for place, turn in enumerate(record.turns) if turn.message >= record.prefix_messages
@@ -73,7 +74,7 @@ def token_sequences(
         return []
     known = [(place, turn, tokens) for place, turn in spoken if (tokens := _ids(turn)) is not None]
     if not known:
-        raise ConfigError(_lacking(record, [turn for _, turn in spoken], exporter))
+        raise ConfigError(_lacking(record, [turn for _, turn in spoken], exporter) + instead)
     if len(known) < len(spoken):
         excluded["token_ids_of_some_turns_only"] += 1
         return []
