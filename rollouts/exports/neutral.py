@@ -243,11 +243,10 @@ def arguments_text(function: Function) -> str:
 
 
 def untold(record: Neutral) -> str | None:
-    """Why the branch's own messages cannot be written for a trainer without changing what was said."""
-    own = [message for message in record.completion if message["role"] == "assistant"]
-    if not own:
+    """Why a conversation cannot be written for a trainer without changing what was said."""
+    if not any(message["role"] == "assistant" for message in record.completion):
         return "no_reply"
-    calls = [call for message in own for call in message.get("tool_calls", ())]
+    calls = [call for message in record.messages for call in message.get("tool_calls", ())]
     return "malformed_tool_call" if any(call["function"]["arguments"] is None for call in calls) else None
 
 

@@ -76,7 +76,7 @@ class PrimeTraces:
         if any(part.logprobs is None for part in parts):
             raise ConfigError(
                 f"export {self.name}: branch {record.rollout_id}/{record.branch_id} (policy {record.sampling.policy}) "
-                "lacks trajectory.turns[].tokens.logprobs; they come from the policy `openai` with `logprobs: true`"
+                "lacks trajectory.turns[].tokens.logprobs (one for each token, at most 0); they come from the policy `openai` with `logprobs: true`"
                 f"{INSTEAD}"
             )
 
