@@ -40,6 +40,7 @@ class RowFile(Protocol):
 FILES = {
     "jsonl": "rollouts.exports.files:JsonlFile",
     "parquet": "rollouts.exports.files:ParquetFile",
+    "nested": "rollouts.exports.nested:NestedParquetFile",
 }
 
 

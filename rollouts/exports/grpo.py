@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from ..records import BranchRecord
+from ..governance import Admitted
 from .exporter import TABLES, Column, Row
+from .neutral import plain
+from .prompts import first_prompt
 from .rollout import Rollout
-from .shape import opening
 
 
 class Grpo:
     """{"prompt", "task_id", "task_digest", ...} in the shape TRL's GRPOTrainer takes, for `rollouts.trainers.trl`.
 
     The prompt is what a branch was told that started from the task, without examples or a prompt variant where
-    there is such a one. `branches`, `solved` and `mean_reward` count those with a reward: where all got the same,
-    a group has nothing to learn from.
+    there is such a one. `branches`, `solved` and `mean_reward` count those that started from the task and have a
+    reward: where all got the same, a group has nothing to learn from.
     """
 
     name = "grpo"
@@ -34,34 +35,26 @@ class Grpo:
 
     def rows(self, rollout: Rollout, excluded: Counter[str]) -> Iterator[Row]:
         """See `Exporter`."""
-        plainest: tuple[tuple[int, bool], Row] | None = None
-        rewards: list[float] = []
-        solved = 0
-        for admitted in rollout:
-            record = admitted.record
-            if record.result.reward is not None:
-                rewards.append(record.result.reward)
-                solved += record.result.ending == "solved"
-            if record.lineage.parent is None and (plainest is None or _told_more(record) < plainest[0]):
-                told = record.trajectory.messages[: opening(record.trajectory)]
-                plainest = (
-                    _told_more(record),
-                    {
-                        "prompt": [message.openai() for message in told],
-                        "run_id": record.lineage.run_id,
-                        "rollout_id": record.lineage.rollout_id,
-                        "task_id": record.task.task_id,
-                        "task_digest": record.task.digest,
-                        "split": admitted.split,
-                    },
-                )
-        if plainest is not None and plainest[1]["prompt"]:
-            mean = sum(rewards) / len(rewards) if rewards else None
-            yield {**plainest[1], "branches": len(rewards), "solved": solved, "mean_reward": mean}
-        elif plainest is not None or rewards:
-            excluded["no_branch_from_the_task"] += 1
+        results: list[tuple[float, bool]] = []
+        told = first_prompt(Rollout(_noting(rollout, results), rollout.credit), excluded)
+        if told is not None:
+            yield {
+                "prompt": [plain(message) for message in told.prompt],
+                "run_id": told.run_id,
+                "rollout_id": told.rollout_id,
+                "task_id": told.task.task_id,
+                "task_digest": told.task.digest,
+                "split": told.task.split,
+                "branches": len(results),
+                "solved": sum(solved for _, solved in results),
+                "mean_reward": sum(reward for reward, _ in results) / len(results) if results else None,
+            }
 
 
-def _told_more(record: BranchRecord) -> tuple[int, bool]:
-    """What a branch was shown beside the task: less is plainer."""
-    return len(record.sampling.memories), bool(record.sampling.requested.prompt_text)
+def _noting(rollout: Rollout, results: list[tuple[float, bool]]) -> Iterator[Admitted]:
+    """The same branches; the reward of each that started from the task, and whether it solved it, on the way."""
+    for admitted in rollout:
+        result = admitted.record.result
+        if admitted.record.lineage.parent is None and result.reward is not None:
+            results.append((result.reward, result.ending == "solved"))
+        yield admitted

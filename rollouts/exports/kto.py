@@ -31,7 +31,7 @@ class Kto:
                 excluded["no_reward"] += 1
             elif not solved and (result.verdict is None or result.verdict.outcome != "fail"):
                 excluded["truncated_without_a_fail"] += 1
-            elif reason := unwritable(trajectory.messages[start:]):
+            elif reason := unwritable(trajectory.messages) or unwritable(trajectory.messages[start:]):
                 excluded[reason] += 1
             else:
                 messages = [message.openai() for message in trajectory.messages]

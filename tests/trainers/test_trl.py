@@ -107,7 +107,7 @@ def learnt(trainer: Any) -> list[str]:
 
 def test_an_export_reads_back_exactly(run: Run, tmp_path: Path) -> None:
     """Arguments of different tools keep their own keys, and no key is filled in with nothing."""
-    for to in ("sft", "dpo", "kto", "grpo"):
+    for to in ("sft", "dpo", "step_dpo", "kto", "grpo"):
         read = support.exported(run, to, tmp_path / to)
         lines = (tmp_path / to / f"{to}.jsonl").read_text().splitlines()
         assert read.to_list() == [json.loads(line) for line in lines]
@@ -148,9 +148,13 @@ def test_sft_in_prompt_completion_form_learns_a_shared_prefix_once(
     one_step(trainer)
 
 
-def test_dpo_takes_the_pairs(run: Run, tokenizer: Any, settings: dict[str, Any], tmp_path: Path) -> None:
-    """TRL masks the prompt only: results of tools in a completion count as part of it (TRL 1.16)."""
-    rows = support.exported(run, "dpo", tmp_path)
+@pytest.mark.parametrize(("to", "results_count"), [("dpo", True), ("step_dpo", False)])
+def test_dpo_takes_the_pairs(
+    run: Run, tokenizer: Any, settings: dict[str, Any], tmp_path: Path, to: str, results_count: bool
+) -> None:
+    """TRL masks the prompt only (1.16): results of tools in a completion count as part of it. Pairs of single
+    replies hold none."""
+    rows = support.exported(run, to, tmp_path)
     trainer = DPOTrainer(
         support.make_model(tokenizer),
         ref_model=support.make_model(tokenizer),
@@ -160,7 +164,8 @@ def test_dpo_takes_the_pairs(run: Run, tokenizer: Any, settings: dict[str, Any],
     )
     batch = trainer.data_collator([trainer.train_dataset[0]])
     chosen = tokenizer.decode(batch["input_ids"][0][batch["completion_mask"][0] == 1])
-    assert chosen.startswith(words(rows[0]["chosen"][:1])) and "<tool_response>" in chosen
+    assert chosen.startswith(words(rows[0]["chosen"][:1]))
+    assert ("<tool_response>" in chosen) == results_count
     assert rows[0]["prompt"][-1]["content"] not in chosen
     one_step(trainer)
 
