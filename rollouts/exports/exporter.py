@@ -23,6 +23,8 @@ EXPORTERS = {
     "sft": "rollouts.exports.sft:Sft",
     "dpo": "rollouts.exports.dpo:Dpo",
     "ppo": "rollouts.exports.ppo:Ppo",
+    "rllib": "rollouts.exports.rllib:Rllib",
+    "minari": "rollouts.exports.minari:Minari",
 }
 
 

@@ -40,6 +40,8 @@ class RowFile(Protocol):
 FILES = {
     "jsonl": "rollouts.exports.files:JsonlFile",
     "parquet": "rollouts.exports.files:ParquetFile",
+    "rllib": "rollouts.exports.rllib_file:RllibFile",
+    "minari": "rollouts.exports.minari:MinariFile",
 }
 
 
