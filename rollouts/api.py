@@ -85,7 +85,7 @@ def run(config: RunConfig | Path | str, out: Path | str, overrides: Mapping[str,
 
 def fork(run: Run | Path | str, branch: str, step: int, n: int = 4) -> list[BranchRecord]:
     """Fork a finished branch (`TASK/bNNN`) at one of its steps into `n` new ones; returns their records."""
-    from .batch import Silent
+    from .progress import Silent
     from .refork import refork
 
     path = run.path if isinstance(run, Run) else Path(run)

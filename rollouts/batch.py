@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 from envs import Task, lint
 from kernel_pool import BackendUnavailable, KernelError
@@ -17,14 +16,16 @@ from kernel_pool import BackendUnavailable, KernelError
 from .config import RunConfig
 from .confirmation import confirmed
 from .errors import RolloutError
-from .executor import BranchJob, Executor, InlineExecutor, build_backend
+from .executor import BranchJob, Executor, ForkRef, InlineExecutor, branch_settings, build_backend
 from .fork import Examples, missing_record, tree_node
 from .governance import Admitted, Gate
 from .judging import ranked
 from .memory import MemoryStore, format_examples, open_memory
 from .plan import BranchSpec, TreeNode
 from .preflight import check, plan_of, select_tasks
+from .progress import Progress, Silent
 from .records import BranchRecord, RankingRecord
+from .snapshots import SnapshotArchive, state_at
 from .stopping import Stopping, rule_of
 from .store import BranchWriter, RunStore
 
@@ -32,49 +33,6 @@ from .store import BranchWriter, RunStore
 RETRIED = ("infra_error", "policy_error")
 #: Doubts about tasks that are told at the start of a run.
 DOUBTS_TOLD = 10
-
-
-class Progress(Protocol):
-    """Told what happens; see `progress.py` for the two that people see."""
-
-    def start(self, total: int, done: int) -> None:
-        """`total` branches are planned, `done` of them were there already."""
-        ...
-
-    def branch(self, record: BranchRecord) -> None:
-        """A branch is done and written."""
-        ...
-
-    def rollout(self, ranking: RankingRecord) -> None:
-        """All branches of a task are done and ranked."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Something a reader should know."""
-        ...
-
-    def stop(self) -> None:
-        """Nothing more comes."""
-        ...
-
-
-class Silent:
-    """A progress that says nothing."""
-
-    def start(self, total: int, done: int) -> None:
-        """See `Progress`."""
-
-    def branch(self, record: BranchRecord) -> None:
-        """See `Progress`."""
-
-    def rollout(self, ranking: RankingRecord) -> None:
-        """See `Progress`."""
-
-    def note(self, text: str) -> None:
-        """See `Progress`."""
-
-    def stop(self) -> None:
-        """See `Progress`."""
 
 
 @dataclass
@@ -178,16 +136,16 @@ class _Batch:
         self._gate = Gate()
         self._rule = rule_of(config)
         self._stops: dict[str, Stopping] = {}  #: by rollout
+        self._trees: dict[str, list[TreeNode]] = {}  #: what is done of each rollout
         self._memory: MemoryStore | None = (
             open_memory_for(config, store.path) if config.memory.enabled else None
         )
 
     async def run(self, tasks: Sequence[Task]) -> None:
         """All rollouts that are not complete, task by task, with `slots` branches in flight."""
-        trees = self._finished({task.id for task in tasks})
-        todo = {task.id: list(self._plan.next(task.id, trees[task.id])) for task in tasks}
-        todo = {name: [] if self._enough(name) else specs for name, specs in todo.items()}
-        left, done = sum(map(len, todo.values())), sum(map(len, trees.values()))
+        self._read_trees({task.id for task in tasks})
+        todo = {task.id: self._next(task) for task in tasks}
+        left, done = sum(map(len, todo.values())), sum(map(len, self._trees.values()))
         self._result.resumed = done
         self._progress.start(left + done, done)
         self._store.event("batch_started", tasks=len(tasks), branches=left, resumed=done)
@@ -207,15 +165,19 @@ class _Batch:
                 self._memory.close()
         self._store.event("batch_finished", branches=self._result.branches)
 
-    def _finished(self, wanted: set[str]) -> dict[str, list[TreeNode]]:
-        trees: dict[str, list[TreeNode]] = {name: [] for name in wanted}
+    def _read_trees(self, wanted: set[str]) -> None:
+        self._trees = {name: [] for name in wanted}
         for record in self._store.branches():
-            if record.lineage.rollout_id in trees:
-                trees[record.lineage.rollout_id].append(tree_node(record))
-                self._stop_after(record)
-        return trees
+            if record.lineage.rollout_id in self._trees:
+                self._grow(record)
 
-    def _stop_after(self, record: BranchRecord) -> None:
+    def _next(self, task: Task) -> list[BranchSpec]:
+        """The branches to run now: those of the plan's first round that is not complete."""
+        return [] if self._enough(task.id) else list(self._plan.next(task.id, self._trees[task.id]))
+
+    def _grow(self, record: BranchRecord) -> None:
+        """A branch is done."""
+        self._trees[record.lineage.rollout_id].append(tree_node(record))
         if self._rule is not None:
             self._stops.setdefault(record.lineage.rollout_id, Stopping(self._rule)).add([record])
 
@@ -233,12 +195,55 @@ class _Batch:
             if not prepared:
                 return
             examples = self._examples(task)
-            async with asyncio.TaskGroup() as group:
-                for spec in specs:
-                    group.create_task(self._branch(task, spec, examples, places, writer))
+            while specs:
+                jobs = self._jobs(task, specs, examples)
+                self._give_up(task, {spec.branch_id: spec for spec in specs}, jobs, writer)
+                async with asyncio.TaskGroup() as group:
+                    for job in jobs:
+                        group.create_task(self._branch(job, places, writer))
+                specs = self._next(task)
+                self._progress.more(len(specs))
+            self._tell_unforked(task)
         elif task.id in self._store.rankings():
             return
         await self._rank(task)
+
+    def _jobs(self, task: Task, specs: Sequence[BranchSpec], examples: Examples) -> list[BranchJob]:
+        """Those that can be carried out. A fork takes its parent's record along; its state must be there."""
+        forked = {spec.parent for spec in specs} - {None}
+        records = self._store.rollout(task.id) if forked else ()
+        parents = {r.lineage.branch_id: r for r in records if r.lineage.branch_id in forked}
+        kept = SnapshotArchive(self._store.path / "snapshots")
+        jobs = []
+        for spec in specs:
+            fork = None
+            if spec.parent is not None:
+                fork = ForkRef(state_at(parents[spec.parent], spec.fork_step), parents[spec.parent])
+                if not kept.has(fork.state):
+                    continue
+            jobs.append(BranchJob(task.id, spec, examples, fork))
+        return jobs
+
+    def _give_up(
+        self, task: Task, specs: dict[str, BranchSpec], jobs: Sequence[BranchJob], writer: BranchWriter
+    ) -> None:
+        """Forks of states that could not be kept are missing: nothing is known of them."""
+        for name in specs.keys() - {job.spec.branch_id for job in jobs}:
+            why = f"the state after step {specs[name].fork_step} of {specs[name].parent} could not be kept"
+            settings = branch_settings(self._config, self._store.run_id)
+            policy = self._config.policy.name
+            record = missing_record(settings, task, specs[name], policy, "infra_error", why)
+            writer.append(record)
+            self._grow(record)
+            self._result.branches += 1
+            self._progress.branch(record)
+
+    def _tell_unforked(self, task: Task) -> None:
+        fork, tree = self._config.fork, [node for node in self._trees[task.id] if not node.missing]
+        if fork is not None and fork.at == "uncertain" and tree and not any(node.certainty for node in tree):
+            why = "not forked: the policy gave no log-probabilities (trajectory.turns[].log_prob)"
+            self._store.event("not_forked", task_id=task.id, reason=why)
+            self._progress.note(f"{task.id}: {why}")
 
     async def _prepare(self, task: Task) -> bool:
         try:
@@ -254,26 +259,19 @@ class _Batch:
         self._store.event("task_prepared", task_id=task.id, base=base)
         return True
 
-    async def _branch(
-        self,
-        task: Task,
-        spec: BranchSpec,
-        examples: Examples,
-        places: asyncio.Semaphore,
-        writer: BranchWriter,
-    ) -> None:
+    async def _branch(self, job: BranchJob, places: asyncio.Semaphore, writer: BranchWriter) -> None:
         """One branch with its retries; every attempt is kept, the last one is the record."""
         async with places:
-            if self._enough(task.id):
+            if self._enough(job.task_id):
                 return
             for attempt in range(self._config.engine.retries + 1):
-                job = BranchJob(task.id, replace(spec, attempt=attempt), examples)
-                record = await self._executor.run(job)
+                tried = replace(job, spec=replace(job.spec, attempt=attempt))
+                record = await self._executor.run(tried)
                 self._store.append_attempt(_attempt_line(record))
                 if record.result.ending not in RETRIED:
                     break
             writer.append(record)
-            self._stop_after(record)
+            self._grow(record)
             self._result.branches += 1
             self._progress.branch(record)
 
@@ -360,4 +358,4 @@ def _first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return next((e for e in leaves if isinstance(e, RolloutError | KernelError)), leaves[0])
 
 
-__all__ = ["BatchResult", "Progress", "Silent", "missing_record", "remember", "run_batch"]
+__all__ = ["BatchResult", "missing_record", "remember", "run_batch"]

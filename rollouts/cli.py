@@ -22,7 +22,7 @@ from .errors import ConfigError, RolloutError
 from .store import RunStore
 
 if TYPE_CHECKING:
-    from .batch import Progress
+    from .progress import Progress
     from .views.summary import RunFigures
 
 app = typer.Typer(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -15,6 +14,7 @@ from kernel_pool.kernel import Network, Restores
 from kernel_pool.requirements import Requirements
 
 from .errors import ConfigError
+from .explain import explain
 
 Temperature = Annotated[float, Field(ge=0)]
 
@@ -159,6 +159,32 @@ class StopConfig(_Section):
         return self
 
 
+class ForkConfig(_Section):
+    """Forks of finished branches, once the first `branches` of a task are done. How a branch ended never decides
+    whether it is forked."""
+
+    #: after `step` steps; after the first test run that failed though something had been changed; before the replies
+    #: that the policy thought least probable (needs log-probabilities)
+    at: Literal["step", "recovery", "uncertain"]
+    step: int | None = Field(default=None, ge=1)
+    points: int | None = Field(default=None, ge=1)  #: for `uncertain`: fork points in a branch; None: 1
+    branches: int = Field(default=2, ge=1)  #: new branches at each fork point
+    parents: int | None = Field(default=None, ge=1)  #: how many branches of a round are forked; None: all
+    rounds: int = Field(default=1, ge=1, le=16)  #: each forks what the one before brought
+    max_branches: int | None = Field(default=None, ge=1, le=4096)  #: of a task, the first ones included
+    max_steps: int | None = Field(
+        default=None, ge=1
+    )  #: of a task, in tool calls, the first branches included
+
+    @model_validator(mode="after")
+    def _fits(self) -> ForkConfig:
+        if (self.step is not None) != (self.at == "step"):
+            raise ValueError("`step` says where `at: step` forks: give both or neither")
+        if self.points is not None and self.at != "uncertain":
+            raise ValueError(f"`points` is for `at: uncertain`; `at: {self.at}` has one in each branch")
+        return self
+
+
 class JudgeBudgetConfig(_Section):
     """What the judge may take over a whole run, pairs and scores together. None: no bound."""
 
@@ -234,6 +260,9 @@ class RunConfig(_Section):
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
     observation: ObservationConfig = Field(default_factory=ObservationConfig)
     verify: VerifyConfig = Field(default_factory=VerifyConfig)
+    fork: ForkConfig | None = (
+        None  #: fork finished branches; null: all branches start from the prepared state
+    )
     stop: StopConfig | None = None  #: end a task's rollout early; null: all `branches` are run
     judge: JudgeConfig | None = None  #: None: branches of one tier are ordered by their signals alone
     memory: MemoryConfig = Field(default_factory=MemoryConfig)
@@ -245,6 +274,14 @@ class RunConfig(_Section):
     def yaml(self) -> str:
         """The effective config with all defaults filled in."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    @model_validator(mode="after")
+    def _states_to_fork_from(self) -> RunConfig:
+        if self.fork is not None and self.snapshots != "changes":
+            raise ValueError("`fork` needs the states in the midst of branches: set snapshots: changes")
+        if self.fork is not None and (self.fork.max_branches or self.branches) < self.branches:
+            raise ValueError(f"fork.max_branches is below the {self.branches} first branches")
+        return self
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
@@ -274,7 +311,7 @@ def parse_config(text: str, overrides: Sequence[str] = (), origin: str = "config
     try:
         return RunConfig.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(_explain(error, text, origin)) from None
+        raise ConfigError(explain(error, RunConfig, text, origin)) from None
 
 
 def options_from(given: Sequence[str]) -> dict[str, Any]:
@@ -305,62 +342,3 @@ def _apply(
         node[last] = yaml.safe_load(value) if value else ""
     except (yaml.YAMLError, ValueError):  # 2026-13-45 looks like a date, and is none
         node[last] = value
-
-
-def _explain(error: ValidationError, text: str, origin: str) -> str:
-    """The first problem as one line: where, what, and the nearest name for an unknown key."""
-    first = error.errors(include_url=False)[0]
-    path = [str(part) for part in first["loc"]]
-    line = _line_of(text, path)
-    place = f"{origin}:{line}" if line else origin
-    name = ".".join(path)
-    if first["type"] == "extra_forbidden":
-        known = _known_keys(RunConfig, path[:-1])
-        near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
-        mend = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
-        message = f"{place}: unknown setting {name}; {mend}"
-    else:
-        given = first.get("input")
-        shown = "" if isinstance(given, Mapping | list) else f" (found {given!r:.60})"
-        message = f"{place}: {name}: {first['msg']}{shown}"
-    more = error.error_count() - 1
-    return message + (f" (and {more} more)" if more else "")
-
-
-def _known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    for part in path:
-        if part.isdigit():
-            continue  # a place in a list, whose kind has been found
-        sections = [kind for kind in _kinds(model.model_fields[part].annotation) if _is_section(kind)]
-        if not sections:
-            return []
-        model = sections[0]
-    return list(model.model_fields)
-
-
-def _kinds(annotation: Any) -> list[Any]:
-    """The annotation itself, or what it is made of: `A | None`, `list[A]`."""
-    return [kind for each in get_args(annotation) for kind in _kinds(each)] or [annotation]
-
-
-def _is_section(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
-
-
-def _line_of(text: str, path: Sequence[str]) -> int | None:
-    """1-based line of a key in YAML text, found through the parser's own marks."""
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError:
-        return None
-    line: int | None = None
-    for part in path:
-        if not isinstance(node, yaml.MappingNode):
-            break
-        for key, value in node.value:
-            if key.value == part:
-                line, node = key.start_mark.line + 1, value
-                break
-        else:
-            return line if line and part == path[-1] and len(path) == 1 else None
-    return line

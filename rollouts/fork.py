@@ -23,11 +23,12 @@ from verifiers import Submission, Verdict, Verifier
 
 from .branch import BUDGET_STOPS, run_branch
 from .config import BudgetConfig, LimitsConfig, ObservationConfig
-from .errors import PolicyError, RolloutError
+from .errors import PolicyError, RolloutError, RunDirError
+from .moments import certainty, recovery
 from .plan import BranchSpec, ForkPlan, TreeNode
 from .policies.policy import Policy
 from .records import BranchRecord, EnvironmentLayer, Lineage, Result, Sampling, SamplingLayer, TaskLayer
-from .snapshots import SnapshotArchive
+from .snapshots import SnapshotArchive, state_at
 from .store.evidence import EvidenceStore
 
 N = TypeVar("N", int, float)
@@ -74,13 +75,16 @@ class BranchRunner:
         settings: BranchSettings | None = None,
         archive: SnapshotArchive | None = None,
         evidence: EvidenceStore | None = None,
+        states: dict[str, Snapshot] | None = None,
     ) -> None:
+        """`states` is given every state that branches go through, by digest."""
         self.pool = pool
         self.policy = policy
         self.settings = settings or BranchSettings()
         self._verify = verify
         self._archive = archive
         self._evidence = evidence
+        self._states = states
 
     async def run(
         self,
@@ -143,6 +147,8 @@ class BranchRunner:
         return await asyncio.to_thread(self._evidence.keep, verdict)
 
     async def _keep(self, snapshot: Snapshot) -> None:
+        if self._states is not None:
+            self._states[snapshot.digest] = snapshot
         if self._archive is not None:
             await self._archive.keep(self.pool.backend, snapshot)
 
@@ -163,7 +169,9 @@ class ForkRunner:
             return await verifier.verify(submission, pool)
 
         self.pool = pool
-        self.branches = BranchRunner(pool, policy, verify, settings, archive, evidence)
+        self._archive = archive
+        self._states: dict[str, Snapshot] = {}
+        self.branches = BranchRunner(pool, policy, verify, settings, archive, evidence, self._states)
 
     async def run(
         self,
@@ -172,47 +180,60 @@ class ForkRunner:
         *,
         rollout_id: str | None = None,
         done: Sequence[BranchRecord] = (),
-        fork_points: dict[tuple[str, int], ForkPoint] | None = None,
         examples: Examples | None = None,
     ) -> AsyncIterator[BranchRecord]:
         """Prepare the task once, then yield each branch as it ends.
 
-        `done` are records of the rollout that exist already; `fork_points` maps (parent, step) to a state.
-        Leaving the loop early cancels what is still running and frees its kernels (use
+        `done` are records of the rollout that exist already; a fork of one of them needs its state from the
+        archive, else `RunDirError`. Leaving the loop early cancels what is still running and frees its kernels (use
         `contextlib.aclosing` to be sure it has happened when your block ends).
         """
         rollout_id = rollout_id or task.id
         base = await self.pool.prepare(task.base)
-        tree = [tree_node(record) for record in done]
+        tree = {record.lineage.branch_id: record for record in done}
         running: set[asyncio.Task[BranchRecord]] = set()
         try:
-            while specs := plan.next(rollout_id, tree):
+            while specs := plan.next(rollout_id, [tree_node(record) for record in tree.values()]):
                 for spec in specs:
-                    point = (fork_points or {}).get((spec.parent, spec.fork_step)) if spec.parent else None
-                    if spec.parent and point is None:
-                        raise KeyError(f"no fork point for {spec.parent} at step {spec.fork_step}")
+                    point = await self._fork_point(base, tree[spec.parent], spec) if spec.parent else None
                     work = self.branches.run(task, base, spec, fork_point=point, examples=examples)
                     running.add(asyncio.create_task(work, name=f"{rollout_id}/{spec.branch_id}"))
                 while running:
                     ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                     for task_done in sorted(ended, key=lambda t: t.get_name()):
                         record = task_done.result()
-                        tree.append(tree_node(record))
+                        tree[record.lineage.branch_id] = record
                         yield record
         finally:
             for left in running:
                 left.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
+    async def _fork_point(self, base: Snapshot, parent: BranchRecord, spec: BranchSpec) -> ForkPoint:
+        digest = state_at(parent, spec.fork_step)
+        state = base if digest == base.digest else self._states.get(digest)
+        if state is None and self._archive is not None:
+            state = await self._archive.restore(self.pool.backend, base, digest)
+        if state is None:
+            raise RunDirError(
+                f"the state after step {spec.fork_step} of {spec.parent} is of an earlier process; "
+                "give the runner an archive to fork it"
+            )
+        return ForkPoint(state, parent.trajectory)
+
 
 def tree_node(record: BranchRecord) -> TreeNode:
     """What a plan may know of a record."""
+    steps, begin = record.trajectory.steps, record.lineage.fork_step
     return TreeNode(
         branch_id=record.lineage.branch_id,
         parent=record.lineage.parent,
-        fork_step=record.lineage.fork_step,
-        steps=len(record.trajectory.steps),
-        solved=None if record.missing else record.result.ending == "solved",
+        fork_step=begin,
+        steps=len(steps),
+        missing=record.missing,
+        forkable=tuple(n for n in range(begin + 1, len(steps)) if steps[n - 1].state is not None),
+        recovery=recovery(record.trajectory),
+        certainty=certainty(record.trajectory),
     )
 
 

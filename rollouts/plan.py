@@ -48,13 +48,18 @@ class BranchSpec:
 
 @dataclass(frozen=True)
 class TreeNode:
-    """What a plan may know of a finished branch."""
+    """What a plan may know of a finished branch: its shape, and nothing of how it ended but that it did."""
 
     branch_id: str
     parent: str | None
     fork_step: int
-    steps: int
-    solved: bool | None  #: None: missing
+    steps: int  #: shared ones included
+    missing: bool = False  #: ended by the machinery
+    #: numbers of first steps that a fork could share: own ones, not all of them, and their state was kept
+    forkable: tuple[int, ...] = ()
+    recovery: int | None = None  #: steps up to the first failing test run after a change; None: there is none
+    #: (steps before a reply, log-probability of the reply), where the policy knows it
+    certainty: tuple[tuple[int, float], ...] = ()
 
 
 class ForkPlan(Protocol):
@@ -96,17 +101,114 @@ class AtStep:
         """All that are not there yet."""
         done = {node.branch_id for node in tree}
         specs = (
-            BranchSpec(
-                rollout_id,
-                branch_id(index),
-                index,
-                self.sampling.sampling(f"{rollout_id}/{self.parent}@{self.step}", index),
-                parent=self.parent,
-                fork_step=self.step,
-            )
+            _fork(rollout_id, self.parent, self.step, index, self.sampling)
             for index in range(self.first, self.first + self.branches)
         )
         return [spec for spec in specs if spec.branch_id not in done]
+
+
+class Where(Protocol):
+    """Says at which steps a finished branch is forked."""
+
+    def __call__(self, node: TreeNode) -> Sequence[int]:
+        """Numbers of first steps that the forks share with it, each one of `node.forkable`."""
+        ...
+
+
+@dataclass(frozen=True)
+class ChosenStep:
+    """After a step of choice; branches that have ended by then are not forked."""
+
+    step: int
+
+    def __call__(self, node: TreeNode) -> Sequence[int]:
+        """See `Where`."""
+        return [self.step] if self.step in node.forkable else []
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """After the first test run that failed though something had been changed: what does it do about it?"""
+
+    def __call__(self, node: TreeNode) -> Sequence[int]:
+        """See `Where`."""
+        return [node.recovery] if node.recovery in node.forkable and node.recovery is not None else []
+
+
+@dataclass(frozen=True)
+class LeastCertain:
+    """Before the replies that the policy itself thought least probable, `points` of them."""
+
+    points: int = 1
+
+    def __call__(self, node: TreeNode) -> Sequence[int]:
+        """See `Where`. Replies that could not have been others (log-probability 0) are no forks of any road."""
+        unsure = [(log_prob, step) for step, log_prob in node.certainty if log_prob < 0]
+        return sorted([step for _, step in sorted(unsure) if step in node.forkable][: self.points])
+
+
+@dataclass(frozen=True)
+class Forked:
+    """Branches from the prepared state, then rounds of forks of what the round before brought.
+
+    Which branches are forked, and where, never depends on how they ended: so the leaves below a step stay a
+    fair sample of what the policy does from there, which credit rests on. Each round is decided when the one
+    before is complete, from that alone, so an interrupted rollout goes on with the same branches.
+    """
+
+    roots: Independent
+    where: Where
+    branches: int = 2  #: new branches at each fork point
+    parents: int | None = None  #: how many branches of a round are forked, the first ones; None: all
+    rounds: int = 1
+    max_branches: int | None = None  #: of the whole rollout
+    #: of the whole rollout: no fork begins that would pass it if it took as many steps as its parent from there
+    max_steps: int | None = None
+
+    def next(self, rollout_id: str, tree: Sequence[TreeNode]) -> Sequence[BranchSpec]:
+        """What is missing of the first round that is not complete."""
+        done = {node.branch_id: node for node in tree}
+        wave = list(self.roots.next(rollout_id, ()))
+        before: list[str] = []
+        for _ in range(self.rounds + 1):
+            if left := [spec for spec in wave if spec.branch_id not in done]:
+                return left
+            before += [spec.branch_id for spec in wave]
+            wave = self._forks(rollout_id, [done[spec.branch_id] for spec in wave], [done[b] for b in before])
+        return []
+
+    def _forks(
+        self, rollout_id: str, wave: Sequence[TreeNode], before: Sequence[TreeNode]
+    ) -> list[BranchSpec]:
+        """The round after `wave`; `before` is everything up to it."""
+        specs: list[BranchSpec] = []
+        steps = sum(node.steps - node.fork_step for node in before)
+        points = [(node, step) for node in self._chosen(wave) for step in self.where(node)]
+        for node, step in points:
+            for _ in range(self.branches):
+                steps += node.steps - step
+                index = len(before) + len(specs)
+                if self.max_branches is not None and index >= self.max_branches:
+                    return specs
+                if self.max_steps is not None and steps > self.max_steps:
+                    return specs
+                specs.append(_fork(rollout_id, node.branch_id, step, index, self.roots.sampling))
+        return specs
+
+    def _chosen(self, wave: Sequence[TreeNode]) -> Sequence[TreeNode]:
+        usable = [node for node in wave if not node.missing and self.where(node)]
+        return usable if self.parents is None else usable[: self.parents]
+
+
+def _fork(rollout_id: str, parent: str, step: int, index: int, sampling: SamplingPlan) -> BranchSpec:
+    return BranchSpec(
+        rollout_id,
+        branch_id(index),
+        index,
+        sampling.sampling(f"{rollout_id}/{parent}@{step}", index),
+        parent=parent,
+        fork_step=step,
+    )
 
 
 def branch_id(index: int) -> str:

@@ -17,8 +17,9 @@ from .config import RunConfig
 from .errors import ConfigError, EnvironmentLacks
 from .executor import build_verifier
 from .judging import JudgeService, check_judge
-from .plan import Independent, SamplingPlan
+from .plan import ChosenStep, Forked, ForkPlan, Independent, LeastCertain, Recovery, SamplingPlan, Where
 from .policies import make_policy
+from .policies.policy import Policy
 
 
 def select_tasks(config: RunConfig, images: Images) -> TaskSet:
@@ -47,6 +48,7 @@ async def check(config: RunConfig, tasks: Sequence[Task], backend: Backend) -> N
     plan = plan_of(config)
     policy = make_policy(config.policy.name, config.policy.options)
     try:
+        _check_certainty(config, policy)
         policy.check([spec.sampling for spec in plan.next(tasks[0].id, ())])
     finally:
         await policy.close()
@@ -64,6 +66,16 @@ async def check(config: RunConfig, tasks: Sequence[Task], backend: Backend) -> N
         from .actors import check_cluster
 
         check_cluster(config)
+
+
+def _check_certainty(config: RunConfig, policy: Policy) -> None:
+    """Forks where the policy was least certain need to be told how certain it was."""
+    if config.fork is None or config.fork.at != "uncertain" or getattr(policy, "log_probs", True):
+        return
+    mend = "set policy.options.logprobs: true" if policy.name == "openai" else "choose another `fork.at`"
+    raise ConfigError(
+        f"fork.at: uncertain needs log-probabilities, and the policy {policy.name} gives none; {mend}"
+    )
 
 
 def _check_gives(config: RunConfig, backend: Backend) -> None:
@@ -104,6 +116,17 @@ async def _check_browser(tasks: Sequence[Task], backend: Backend) -> None:
         raise EnvironmentLacks(f"{needed}: visual checks cannot be made here: {problem}")
 
 
-def plan_of(config: RunConfig) -> Independent:
+def plan_of(config: RunConfig) -> ForkPlan:
     """The configured plan."""
-    return Independent(config.branches, SamplingPlan(config.sampling, config.seed))
+    roots = Independent(config.branches, SamplingPlan(config.sampling, config.seed))
+    wanted = config.fork
+    if wanted is None:
+        return roots
+    where: Where = Recovery()
+    if wanted.step is not None:
+        where = ChosenStep(wanted.step)
+    elif wanted.at == "uncertain":
+        where = LeastCertain(wanted.points or 1)
+    return Forked(
+        roots, where, wanted.branches, wanted.parents, wanted.rounds, wanted.max_branches, wanted.max_steps
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -14,6 +15,56 @@ from .records import BranchRecord, RankingRecord
 
 #: Seconds between plain lines, at least.
 PLAIN_EVERY_S = 10.0
+
+
+class Progress(Protocol):
+    """Told what a batch does."""
+
+    def start(self, total: int, done: int) -> None:
+        """`total` branches are planned, `done` of them were there already."""
+        ...
+
+    def more(self, count: int) -> None:
+        """So many more are planned: forks of branches that are done."""
+        ...
+
+    def branch(self, record: BranchRecord) -> None:
+        """A branch is done and written."""
+        ...
+
+    def rollout(self, ranking: RankingRecord) -> None:
+        """All branches of a task are done and ranked."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something a reader should know."""
+        ...
+
+    def stop(self) -> None:
+        """Nothing more comes."""
+        ...
+
+
+class Silent:
+    """A progress that says nothing."""
+
+    def start(self, total: int, done: int) -> None:
+        """See `Progress`."""
+
+    def more(self, count: int) -> None:
+        """See `Progress`."""
+
+    def branch(self, record: BranchRecord) -> None:
+        """See `Progress`."""
+
+    def rollout(self, ranking: RankingRecord) -> None:
+        """See `Progress`."""
+
+    def note(self, text: str) -> None:
+        """See `Progress`."""
+
+    def stop(self) -> None:
+        """See `Progress`."""
 
 
 class _Counts:
@@ -55,26 +106,31 @@ class TerminalProgress:
         )
 
     def start(self, total: int, done: int) -> None:
-        """See `batch.Progress`."""
+        """See `Progress`."""
         self._counts.total, self._counts.before = total, done
         self._task = self._bar.add_task("branches", total=total, completed=done, words="", rate=0.0)
         self._bar.start()
 
+    def more(self, count: int) -> None:
+        """See `Progress`."""
+        self._counts.total += count
+        self._bar.update(self._task, total=self._counts.total)
+
     def branch(self, record: BranchRecord) -> None:
-        """See `batch.Progress`."""
+        """See `Progress`."""
         self._counts.endings[record.result.ending] += 1
         self._bar.update(self._task, advance=1, words=self._counts.words(), rate=self._counts.rate())
 
     def rollout(self, ranking: RankingRecord) -> None:
-        """See `batch.Progress`."""
+        """See `Progress`."""
         self._bar.console.print(ranking_line(ranking), highlight=False, markup=False)
 
     def note(self, text: str) -> None:
-        """See `batch.Progress`."""
+        """See `Progress`."""
         self._bar.console.print(text, highlight=False, markup=False)
 
     def stop(self) -> None:
-        """See `batch.Progress`."""
+        """See `Progress`."""
         self._bar.stop()
 
 
@@ -86,12 +142,16 @@ class PlainProgress:
         self._last = 0.0
 
     def start(self, total: int, done: int) -> None:
-        """See `batch.Progress`."""
+        """See `Progress`."""
         self._counts.total, self._counts.before = total, done
         self._say(f"{total} branches planned" + (f", {done} done already" if done else ""))
 
+    def more(self, count: int) -> None:
+        """See `Progress`."""
+        self._counts.total += count
+
     def branch(self, record: BranchRecord) -> None:
-        """See `batch.Progress`."""
+        """See `Progress`."""
         c = self._counts
         c.endings[record.result.ending] += 1
         now = time.monotonic()
@@ -101,15 +161,15 @@ class PlainProgress:
             self._say(f"{c.done}/{c.total} branches: {c.words()} ({c.rate():.0f}/min, {left:.0f} s left)")
 
     def rollout(self, ranking: RankingRecord) -> None:
-        """See `batch.Progress`."""
+        """See `Progress`."""
         self._say(ranking_line(ranking))
 
     def note(self, text: str) -> None:
-        """See `batch.Progress`."""
+        """See `Progress`."""
         self._say(text)
 
     def stop(self) -> None:
-        """See `batch.Progress`."""
+        """See `Progress`."""
 
     @staticmethod
     def _say(text: str) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from .batch import Progress, make_executor
+from .batch import make_executor
 from .config import RunConfig
 from .confirmation import confirmed
-from .errors import ConfigError, RunDirError
+from .errors import ConfigError
 from .executor import BranchJob, ForkRef, images
 from .fork import tree_node
 from .judging import ranked
 from .plan import AtStep, SamplingPlan
 from .preflight import select_tasks
+from .progress import Progress
 from .records import BranchRecord
+from .snapshots import state_at
 from .store import RunStore
 
 
@@ -82,19 +84,3 @@ def find_branch(store: RunStore, name: str) -> BranchRecord:
         raise ConfigError(f"--branch {name}: no such branch in {store.path}; `rollouts show` lists them")
     several = ", ".join(f"{r.lineage.rollout_id}/{branch}" for r in found[:3])
     raise ConfigError(f"--branch {name}: {len(found)} rollouts have it; say which, for instance {several}")
-
-
-def state_at(record: BranchRecord, step: int) -> str:
-    """Digest of the state after the first `step` steps."""
-    steps = record.trajectory.steps
-    if not 0 <= step <= len(steps):
-        raise ConfigError(f"--step {step}: {record.lineage.branch_id} has steps 0 to {len(steps)}")
-    if step == 0:
-        return record.lineage.fork_state if not record.lineage.parent else record.environment.base
-    state = steps[step - 1].state
-    if state is None:
-        raise RunDirError(
-            f"the state after step {step} of {record.lineage.branch_id} was not kept; "
-            "run with `snapshots: changes` to fork later"
-        )
-    return state

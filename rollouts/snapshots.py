@@ -12,7 +12,27 @@ from pathlib import Path
 
 from kernel_pool import Backend, KernelError, Snapshot
 
-from .errors import RunDirError, StorageRefused
+from .errors import ConfigError, RunDirError, StorageRefused
+from .records import BranchRecord
+
+
+def state_at(record: BranchRecord, step: int) -> str:
+    """Digest of the state after the first `step` steps of a branch.
+
+    Raises `ConfigError` when it has no such step, `RunDirError` when the state was not kept.
+    """
+    steps = record.trajectory.steps
+    if not 0 <= step <= len(steps):
+        raise ConfigError(f"--step {step}: {record.lineage.branch_id} has steps 0 to {len(steps)}")
+    if step == 0:
+        return record.lineage.fork_state if not record.lineage.parent else record.environment.base
+    state = steps[step - 1].state
+    if state is None:
+        raise RunDirError(
+            f"the state after step {step} of {record.lineage.branch_id} was not kept; "
+            "run with `snapshots: changes` to fork later"
+        )
+    return state
 
 
 class SnapshotArchive:

@@ -21,9 +21,9 @@ MAY_IMPORT = {
 
 #: Inside rollouts/, a module may import from its own layer's modules listed before it and from lower layers.
 LAYERS = (
-    {"records", "errors"},
+    {"records", "errors", "explain"},
     {"config"},
-    {"plan", "policies", "store"},
+    {"plan", "moments", "policies", "store"},
     {"governance"},
     {"memory", "exports", "views", "audits", "snapshots", "rankings", "judging", "progress"},
     {"branch"},

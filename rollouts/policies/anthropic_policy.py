@@ -69,6 +69,7 @@ class AnthropicPolicy:
     Options = AnthropicOptions
     name = "anthropic"
     converses = True
+    log_probs = False
 
     def __init__(self, options: AnthropicOptions) -> None:
         self.options = options

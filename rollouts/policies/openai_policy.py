@@ -73,6 +73,11 @@ class OpenAIPolicy:
         """The model's id."""
         return self.options.model
 
+    @property
+    def log_probs(self) -> bool:
+        """When they are asked for; some servers refuse."""
+        return self.options.logprobs
+
     def check(self, samplings: Sequence[Sampling]) -> list[str]:
         """See `Policy.check`. Endpoints of this kind take temperatures until they say otherwise."""
         if "temperature" in self._refused:

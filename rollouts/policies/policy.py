@@ -53,6 +53,11 @@ class Policy(Protocol):
         neither judge nor write a text."""
         ...
 
+    @property
+    def log_probs(self) -> bool:
+        """Whether its replies may carry log-probabilities. They never do when this is false."""
+        ...
+
     def check(self, samplings: Sequence[Sampling]) -> list[str]:
         """Sentences on what of these samplings cannot be honoured (empty: all can). Raises `ConfigError`
         when the plan would silently yield identical branches."""

@@ -42,6 +42,7 @@ class ReplayPolicy:
     name = "replay"
     model = ""
     converses = True
+    log_probs = False
 
     def __init__(self, options: ReplayOptions | None = None, trajectory: Trajectory | None = None) -> None:
         if trajectory is None:

@@ -59,6 +59,7 @@ class ScriptedPolicy:
     name = "scripted"
     model = ""
     converses = True
+    log_probs = True
 
     def __init__(self, options: ScriptedOptions, script: Script | None = None) -> None:
         self.options = _with_file(options)

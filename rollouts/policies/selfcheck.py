@@ -84,6 +84,16 @@ async def it_says_whether_it_converses(make: MakePolicy) -> None:
     _rule(isinstance(getattr(make(), "converses", None), bool), "`converses` is true or false")
 
 
+async def it_says_whether_it_knows_log_probabilities(make: MakePolicy) -> None:
+    """Forks at uncertain replies want them; a policy that says it has none gives none."""
+    async with _closing(make()) as policy:
+        _rule(isinstance(getattr(policy, "log_probs", None), bool), "`log_probs` is true or false")
+        reply = await policy.act(OPENING, TOOLS, SAMPLING)
+    tokens = reply.tokens.logprobs if reply.tokens else None
+    known = reply.log_prob is not None or tokens is not None
+    _rule(policy.log_probs or not known, "no log-probabilities where `log_probs` is false")
+
+
 async def it_answers_as_the_assistant(make: MakePolicy) -> None:
     """A reply is an assistant message with a finish the loop knows."""
     async with _closing(make()) as policy:
@@ -217,6 +227,7 @@ async def it_says_the_same_again(make: MakePolicy) -> None:
 CHECKS: tuple[Callable[[MakePolicy], Awaitable[None]], ...] = (
     it_has_a_name_and_a_model,
     it_says_whether_it_converses,
+    it_says_whether_it_knows_log_probabilities,
     it_answers_as_the_assistant,
     it_leaves_its_inputs_alone,
     it_reads_a_history_with_results,

@@ -220,3 +220,75 @@ def test_a_batch_on_ray_killed_half_way_is_finished_by_the_same_command(tmp_path
 
 def _lines(run: Path) -> int:
     return sum(p.read_bytes().count(b"\n") for p in run.glob("branches/*.jsonl"))
+
+
+async def test_a_batch_grows_trees_as_its_config_says(tmp_path: Path) -> None:
+    """Forks start from the states their parents went through, and share their first steps with them."""
+    write_task(tmp_path / "tasks")
+    text = config_text(tmp_path / "tasks", branches=2, fork={"at": "step", "step": 2, "branches": 2})
+    result = await run_batch(parse_config(text), tmp_path / "a")
+    found = sorted(records(tmp_path / "a"), key=lambda r: r.lineage.index)
+    assert result.branches == 6
+    assert [(r.lineage.parent, r.lineage.fork_step) for r in found[2:]] == [("b000", 2)] * 2 + [
+        ("b001", 2)
+    ] * 2
+    by_name = {r.lineage.branch_id: r for r in found}
+    for child in found[2:]:
+        parent = by_name[child.lineage.parent or ""]
+        assert child.lineage.fork_state == parent.trajectory.steps[1].state
+        assert child.trajectory.steps[:2] == parent.trajectory.steps[:2]
+        assert (child.result.steps, child.result.ending) == (2, "solved")
+    with RunStore.open(tmp_path / "a") as store:
+        assert len(store.rankings()["adder"].order) == 6
+
+
+async def test_a_tree_that_was_interrupted_is_finished_as_it_was_planned(tmp_path: Path) -> None:
+    write_task(tmp_path / "tasks")
+    text = config_text(tmp_path / "tasks", branches=2, fork={"at": "step", "step": 2, "branches": 2})
+    await run_batch(parse_config(text), tmp_path / "whole")
+    await run_batch(parse_config(text), tmp_path / "torn")
+    file = tmp_path / "torn" / "branches" / "driver.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(lines[:3]) + lines[3][:100])
+    (tmp_path / "torn" / "rankings.jsonl").unlink()
+    again = await run_batch(parse_config(text), tmp_path / "torn")
+    assert (again.resumed, again.branches) == (3, 3)
+
+    def shape(name: str) -> set[tuple[Any, ...]]:
+        return {
+            (r.lineage.branch_id, r.lineage.parent, r.sampling.requested) for r in records(tmp_path / name)
+        }
+
+    planned = {(name, parent) for name, parent, _ in shape("whole")}
+    assert {(name, parent) for name, parent, _ in shape("torn")} == planned
+    assert {s.seed for _, _, s in shape("torn")} == {s.seed for _, _, s in shape("whole")}
+
+
+async def test_a_fork_whose_state_is_gone_is_missing_and_ends_nothing(tmp_path: Path) -> None:
+    write_task(tmp_path / "tasks")
+    text = config_text(tmp_path / "tasks", branches=1)
+    await run_batch(parse_config(text), tmp_path / "a")
+    for path in (tmp_path / "a" / "snapshots").iterdir():
+        path.unlink()
+    forked = parse_config(text, ["fork={at: step, step: 2}"])
+    (tmp_path / "a" / "config.yaml").write_text(forked.yaml())
+    await run_batch(forked, tmp_path / "a")
+    forks = [r for r in records(tmp_path / "a") if r.lineage.parent]
+    assert [r.result.ending for r in forks] == ["infra_error"] * 2
+    assert "could not be kept" in forks[0].result.error
+    assert {r.result.reward for r in forks} == {None}
+
+
+async def test_forks_at_uncertain_replies_need_a_policy_that_tells_how_sure_it_was(tmp_path: Path) -> None:
+    write_task(tmp_path / "tasks")
+    trajectory = {"name": "openai", "options": {"model": "m", "base_url": "http://127.0.0.1:9/v1"}}
+    text = config_text(tmp_path / "tasks", policy=trajectory, fork={"at": "uncertain"})
+    with pytest.raises(ConfigError, match=r"needs log-probabilities.*policy\.options\.logprobs: true"):
+        await run_batch(parse_config(text), tmp_path / "a")
+    scripted = config_text(tmp_path / "tasks", fork={"at": "uncertain"})
+    result = await run_batch(parse_config(scripted), tmp_path / "b")
+    assert result.branches == 3
+    with RunStore.open(tmp_path / "b") as store:
+        told = [event for event in store.events() if event["kind"] == "not_forked"]
+    assert len(told) == 1
+    assert "log-probabilities" in told[0]["reason"]

@@ -14,8 +14,9 @@ from small_tasks import EDIT, FAIL, SOLVE, call, write_task
 from envs import Task, load_tasks
 from kernel_pool import KernelPool
 from kernel_pool.registry import backend
-from rollouts.fork import BranchSettings, ForkPoint, ForkRunner
-from rollouts.plan import AtStep, Independent
+from rollouts.errors import RunDirError
+from rollouts.fork import BranchSettings, ForkRunner
+from rollouts.plan import AtStep, ChosenStep, Forked, Independent
 from rollouts.policies.scripted import ScriptedPolicy
 from rollouts.records import BranchRecord
 from rollouts.snapshots import SnapshotArchive
@@ -117,10 +118,6 @@ async def test_a_branch_forked_at_a_step_has_that_steps_files_shell_and_messages
     archive = SnapshotArchive(tmp_path / "snapshots")
     runner = ForkRunner(pool, ScriptedPolicy.of(first), BuildVerifier(), BranchSettings(), archive)
     parent = (await collect(runner, task, Independent(1)))[0]
-    state = parent.trajectory.steps[0].state
-    assert state is not None
-    base = await pool.prepare(task.base)
-    point = ForkPoint(await archive.restore(pool.backend, base, state), parent.trajectory)
 
     def go_on(messages: Any, _: Any) -> Any:
         position = sum(m.role == "assistant" for m in messages)
@@ -129,10 +126,10 @@ async def test_a_branch_forked_at_a_step_has_that_steps_files_shell_and_messages
         ]
 
     children = await collect(
-        ForkRunner(pool, ScriptedPolicy.of(go_on), BuildVerifier()),
+        ForkRunner(pool, ScriptedPolicy.of(go_on), BuildVerifier(), archive=archive),
         task,
         AtStep("b000", 1, 2, first=1),
-        fork_points={("b000", 1): point},
+        done=[parent],
     )
     for child in children:
         assert (child.lineage.parent, child.lineage.fork_step) == ("b000", 1)
@@ -142,3 +139,26 @@ async def test_a_branch_forked_at_a_step_has_that_steps_files_shell_and_messages
         assert "/app/tests\nyes\nfun\none\n" in seen
         assert "a + b + 1" in seen, "the parent's later edit must not be there"
     assert children[0].result.steps == 2
+
+
+async def test_a_tree_grows_by_its_plan_in_one_call(pool: KernelPool, task: Task) -> None:
+    """Two branches, each forked after its edit, with the states at hand: no run directory is needed."""
+    runner = ForkRunner(pool, ScriptedPolicy.of([EDIT, call("run_tests"), call("submit")]), BuildVerifier())
+    records = await collect(runner, task, Forked(Independent(2), ChosenStep(1), branches=2))
+    assert [(r.lineage.parent, r.lineage.fork_step) for r in records] == [
+        (None, 0),
+        (None, 0),
+        *[("b000", 1)] * 2,
+        *[("b001", 1)] * 2,
+    ]
+    assert [r.result.ending for r in records] == ["solved"] * 6
+    assert [r.result.steps for r in records] == [3, 3, 2, 2, 2, 2]
+
+
+async def test_a_fork_of_an_earlier_process_needs_its_archive(pool: KernelPool, task: Task) -> None:
+    parent = (
+        await collect(ForkRunner(pool, ScriptedPolicy.of(SOLVE), BuildVerifier()), task, Independent(1))
+    )[0]
+    runner = ForkRunner(pool, ScriptedPolicy.of(SOLVE), BuildVerifier())
+    with pytest.raises(RunDirError, match="give the runner an archive"):
+        await collect(runner, task, AtStep("b000", 2, 1, first=1), done=[parent])

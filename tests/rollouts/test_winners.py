@@ -14,12 +14,13 @@ from test_judging import config
 from typer.testing import CliRunner
 
 from rollouts.audits import compare_runs
-from rollouts.batch import Silent, run_batch
+from rollouts.batch import run_batch
 from rollouts.cli import app
 from rollouts.config import parse_config
 from rollouts.errors import ConfigError
 from rollouts.memory import open_memory
 from rollouts.policies.loopback import LoopbackModelServer
+from rollouts.progress import Silent
 from rollouts.records import BranchRecord, RankingRecord
 from rollouts.refork import refork
 from rollouts.store import RunStore

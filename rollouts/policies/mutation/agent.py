@@ -81,6 +81,11 @@ class MutationPolicy:
         """It only repairs, with tools."""
         return False
 
+    @property
+    def log_probs(self) -> bool:
+        """Exact ones, of every reply."""
+        return True
+
     def check(self, samplings: Sequence[Sampling]) -> list[str]:
         """What cannot be honoured. Raises `ConfigError` when two branches would be the same."""
         seen: dict[tuple[int | None, float], int] = {}
