@@ -6,13 +6,14 @@ import math
 import os
 import re
 import shutil
+import string
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, EnvironmentLacks
 from ..store import code_version
@@ -22,6 +23,9 @@ from .files import Written, part_of
 from .rollout import Rollout
 from .shape import ORIGIN
 from .spool import Spool
+
+if TYPE_CHECKING:
+    from gymnasium.spaces import Text
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*-v\d+")
 
@@ -58,6 +62,21 @@ class Minari:
                 excluded["nul_in_text"] += 1
             else:
                 yield row
+
+
+def text_space(max_length: int) -> Text:
+    """A space of all texts up to so many characters that Minari can write, for `minari.DataCollector(env,
+    observation_space=..., action_space=...)`: the env's own space is none that Minari knows.
+
+    On disk it names printable ASCII; what else occurs is stored and read back all the same.
+    """
+    from gymnasium.spaces import Text
+
+    class AnyText(Text):
+        def contains(self, x: Any) -> bool:
+            return isinstance(x, str) and len(x) <= self.max_length
+
+    return AnyText(max_length, min_length=0, charset=string.printable)
 
 
 class MinariFile:
