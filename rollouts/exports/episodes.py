@@ -72,7 +72,8 @@ def text_episode(admitted: Admitted, credit: Credit) -> Row:
             {
                 "step": step.index,
                 "tool": step.tool,
-                "is_error": step.observation.is_error,
+                "tool_error": step.observation.is_error,
+                "exit_code": step.observation.exit_code,
                 "log_prob": step.log_prob if _is_alone(trajectory, step) else None,
                 "advantage": advantage[step.index] if advantage else None,
                 "trains": bool(trains) and trains[step.index],

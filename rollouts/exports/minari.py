@@ -34,10 +34,11 @@ class Minari:
     """One episode per branch that has a reward, of the steps it took itself.
 
     Observations and actions are texts (see `text_episode`), rewards 0 but for the last step's. Infos have an
-    entry for the beginning and one per step: the columns of `ORIGIN` that the branch has, and `step`, `tool`,
-    `is_error`, `trains`, `log_prob` and `advantage` (NaN where there is none). Minari gives texts in infos back
-    as UTF-8 bytes. The same columns are the episode's metadata. A branch whose texts hold a NUL, which the file
-    format has no room for, is left out. `dataset` is the data set's id, `NAME-vN`; by default the run's id.
+    entry for the beginning and one per step: the columns of `ORIGIN` that the branch has; as the env has them
+    `steps` (taken so far, shared ones included), `tool_error` and `exit_code` (-1 without one); `tool`; `trains`;
+    `log_prob` and `advantage` (NaN where there is none). Minari gives texts in infos back as UTF-8 bytes. The
+    columns are the episode's metadata, too. A branch with a NUL in an observation, for which the file format has
+    no room, is left out. `dataset` is the data set's id, `NAME-vN`; by default the run's id.
     """
 
     name = "minari"
@@ -157,9 +158,10 @@ class MinariFile:
             truncations=[False] * (steps - 1) + [row["truncated"]],
             infos={
                 **{name: [value] * (steps + 1) for name, value in about.items()},
-                "step": [told[0]["step"] - 1, *(each["step"] for each in told)],
+                "steps": [told[0]["step"], *(each["step"] + 1 for each in told)],
                 "tool": ["", *(each["tool"] for each in told)],
-                "is_error": [False, *(each["is_error"] for each in told)],
+                "tool_error": [False, *(each["tool_error"] for each in told)],
+                "exit_code": [-1, *(-1 if each["exit_code"] is None else each["exit_code"] for each in told)],
                 "trains": [False, *(each["trains"] for each in told)],
                 "log_prob": [math.nan, *(_number(each["log_prob"]) for each in told)],
                 "advantage": [math.nan, *(_number(each["advantage"]) for each in told)],
