@@ -117,6 +117,14 @@ def test_a_nul_in_an_observation_leaves_the_branch_out_and_is_counted(
     assert json.loads(episode.actions[0])["arguments"]["command"] == "printf '\0'"
 
 
+def test_no_secret_is_in_a_data_set(make_run: MakeRun, tmp_path: Path) -> None:
+    key = "AKIA" + "R" * 16
+    leak: factories.Action = ("bash", {"command": f"export K={key}"}, key, 0, False)
+    export(make_run(factories.make_record(0, actions=(leak, *factories.FIX))), "minari", tmp_path / "out")
+    (episode,) = loaded(tmp_path / "out", "run-1-v0")
+    assert not any(key in text for text in (*episode.observations, *episode.actions))
+
+
 def test_a_budget_truncates_and_what_has_no_reward_is_not_there(make_run: MakeRun, tmp_path: Path) -> None:
     store = make_run(
         factories.make_record(0, "truncated", outcome="fail"), factories.make_record(1, "policy_error")

@@ -174,6 +174,18 @@ def test_the_same_run_gives_the_same_bytes_and_an_encoder_of_ones_own_is_used(
     assert told(tmp_path / "a")["observation_space"]["shape"] == [2]
 
 
+@pytest.mark.parametrize("form", ["tools", "text"])
+def test_no_secret_is_in_an_episode(make_run: MakeRun, tmp_path: Path, form: str) -> None:
+    key = "AKIA" + "R" * 16
+    leak: factories.Action = ("bash", {"command": f"export K={key}"}, key, 0, False)
+    (episode,) = episodes(
+        make_run(factories.make_record(0, actions=(leak, *factories.FIX))), tmp_path, form=form
+    )
+    assert key not in repr(episode.get_state())
+    if form == "tools":
+        assert not np.array_equal(episode.get_observations(1), hashed_ngrams(key))
+
+
 def test_a_run_without_choices_is_told_to_take_another_form(make_run: MakeRun, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"events of kind 'choice' in trajectory\.events"):
         export(make_run(factories.make_record(0)), "rllib", tmp_path / "out", form="edits")
