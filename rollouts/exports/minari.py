@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, EnvironmentLacks
 from ..store import code_version
-from .episodes import EPISODE, left_out, text_episode
 from .exporter import Column, Row
 from .files import Written, part_of
 from .rollout import Rollout
 from .shape import ORIGIN
 from .spool import Spool
+from .text_episode import EPISODE, left_out, text_episode
 
 if TYPE_CHECKING:
     from gymnasium.spaces import Text

@@ -15,10 +15,10 @@ from ..errors import ConfigError
 from ..governance import Admitted
 from ..policies.mutation.weights import COLUMN, FAMILIES, NAMES
 from .encoders import Encoder, encoder
-from .episodes import EPISODE, frame, left_out, own_steps, text_episode
 from .exporter import Column, Row
 from .rollout import Credit, Rollout
 from .shape import tools
+from .text_episode import EPISODE, frame, left_out, own_steps, text_episode
 
 if TYPE_CHECKING:
     from gymnasium import Space

@@ -125,6 +125,9 @@ def _parse(text: str, place: str) -> tuple[str, Trajectory]:
             return "trajectory", Trajectory.model_validate_json(text)
         except ValidationError:
             first = error.errors(include_url=False)[0]
+            if first["loc"] == ("trajectory", "shared"):
+                mend = "write out the whole record that `rollouts.load(RUN).branches()` gives"
+                raise RecordError(f"{place}: the first steps stand in its parent's line; {mend}") from None
             where = ".".join(str(part) for part in first["loc"])
             reason = f"neither a branch record nor a trajectory ({where}: {first['msg']})"
             raise RecordError(f"{place}: {reason}") from None

@@ -26,6 +26,7 @@ class Entry:
     fork_step: int
     steps: int  #: shared ones included
     reward: float | None  #: None: missing, or no number
+    shared: bool  #: the line is without the prefix that stands in the parent's
     path: Path
     line: int  #: 1-based
     offset: int
@@ -57,6 +58,10 @@ class _Result(BaseModel):
         return None if unknown else self.reward
 
 
+class _Trajectory(BaseModel):
+    shared: bool = False
+
+
 class _Head(BaseModel):
     """What the index builds of a line. The whole line is still parsed as JSON, so that a corrupt one
     never counts as a finished branch."""
@@ -64,6 +69,7 @@ class _Head(BaseModel):
     schema_version: Literal["rollout-fork/v1"]
     lineage: _Lineage
     result: _Result = _Result()
+    trajectory: _Trajectory = _Trajectory()
 
 
 class BranchIndex:
@@ -82,6 +88,11 @@ class BranchIndex:
         """All records, file by file in name order as far as they were there at the first look."""
         self._refresh()
         return list(self._entries.values())
+
+    def get(self, key: tuple[str, str]) -> Entry | None:
+        """One record's place."""
+        self._refresh()
+        return self._entries.get(key)
 
     def keys(self) -> set[tuple[str, str]]:
         """The keys of all records."""
@@ -139,6 +150,7 @@ class BranchIndex:
                 lineage.fork_step,
                 lineage.fork_step + head.result.steps,
                 head.result.known,
+                head.trajectory.shared,
                 path,
                 line.number,
                 line.offset,

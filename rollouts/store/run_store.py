@@ -2,7 +2,7 @@
 
 config.yaml       the effective config; resuming with another one is refused
 manifest.json     run id, schema and code version, when it was created
-branches/*.jsonl  branch records, one file per writer, one record per line
+branches/*.jsonl  branch records, one file per writer, one record per line (a fork without its shared prefix)
 rankings.jsonl  attempts.jsonl  events.jsonl  snapshots/  exports/
 """
 
@@ -24,12 +24,14 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, from_json
 
 from ..errors import ConfigError, RunDirError, StorageRefused
 from ..records import SCHEMA_VERSION, BranchRecord, RankingRecord
 from .index import BranchIndex, Entry, first_reason
 from .jsonl import Appender, Problems, dump_json, read_lines, without_surrogates, write_atomically
+from .prefix import MARK, split
+from .reader import RecordReader
 
 KIND = "rollout-fork/run"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -49,6 +51,7 @@ class RunStore:
         self._sync, self._writable = sync, writable
         self._manifest = _read_manifest(path)
         self._index = BranchIndex(path / "branches", self.problems)
+        self._reader = RecordReader(self._index, self.problems)
         self._appenders: dict[str, Appender] = {}
         self._lock = _lock(path / ".lock") if writable else None
 
@@ -112,7 +115,8 @@ class RunStore:
         """The writer of `branches/<name>.jsonl`; one per file at a time."""
         if not _NAME.fullmatch(name):
             raise ValueError(f"writer {name!r}: letters, digits, dot, dash and underscore only")
-        return BranchWriter(self._appender(f"branches/{name}.jsonl", sync=self._sync), self._index)
+        appender = self._appender(f"branches/{name}.jsonl", sync=self._sync)
+        return BranchWriter(appender, self._index, self._reader)
 
     def append_ranking(self, ranking: RankingRecord) -> None:
         """Add a ranking; a later one of the same rollout replaces it for readers."""
@@ -153,12 +157,8 @@ class RunStore:
         return groups
 
     def load(self, entry: Entry) -> BranchRecord | None:
-        """One record; None, and a note in `problems`, when the line is not one."""
-        try:
-            return BranchRecord.model_validate_json(self._index.read(entry))
-        except ValidationError as error:
-            self.problems.note(entry.path, entry.line, first_reason(error))
-            return None
+        """One record; None, and a note in `problems`, when the line is not one (or lacks its parent)."""
+        return self._reader.load(entry)
 
     def keys(self) -> set[tuple[str, str]]:
         """(rollout_id, branch_id) of every branch that is done. Cheap: only lineages are built."""
@@ -224,14 +224,16 @@ class RunStore:
 class BranchWriter:
     """Adds branch records to one file of a run; closed with its store."""
 
-    def __init__(self, appender: Appender, index: BranchIndex) -> None:
-        self._appender, self._index = appender, index
+    def __init__(self, appender: Appender, index: BranchIndex, reader: RecordReader) -> None:
+        self._appender, self._index, self._reader = appender, index, reader
 
     def append(self, record: BranchRecord) -> bool:
         """Write a record; False when the run has this branch already, which is never written twice."""
         if record.key in self._index:
             return False
-        self._appender.append(_dump(record))
+        parent = self._reader.parent_of(record)
+        own = split(record, parent) if parent is not None else None
+        self._appender.append(_dump(record) if own is None else _marked(_dump(own)))
         return True
 
     def __enter__(self) -> BranchWriter:
@@ -260,6 +262,13 @@ def _dump(record: BranchRecord) -> bytes:
         return record.model_dump_json(fallback=str).encode()
     except (PydanticSerializationError, UnicodeEncodeError):  # text with lone surrogates
         return dump_json(without_surrogates(record.model_dump()))
+
+
+def _marked(line: bytes) -> bytes:
+    """A line without its prefix, which says so."""
+    data = from_json(line)
+    data["trajectory"][MARK] = True
+    return dump_json(data)
 
 
 def _now() -> str:

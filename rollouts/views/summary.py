@@ -64,9 +64,20 @@ class TaskLine:
         return sum(b.ending == "solved" for b in self.branches)
 
     @property
+    def sample(self) -> list[bool]:
+        """Whether each branch from the prepared state was solved. Forks share steps with another branch, and
+        with its luck: they are no independent attempts, and in no rate."""
+        return [b.ending == "solved" for b in self.counted if b.parent is None]
+
+    @property
+    def forks(self) -> list[bool]:
+        """Whether each fork with an outcome was solved."""
+        return [b.ending == "solved" for b in self.counted if b.parent is not None]
+
+    @property
     def interval(self) -> tuple[float, float] | None:
         """Wilson interval (95 %) of the pass rate; None without any outcome."""
-        return wilson(self.solved, len(self.counted)) if self.counted else None
+        return wilson(sum(self.sample), len(self.sample)) if self.sample else None
 
     @property
     def winner(self) -> str | None:
@@ -89,8 +100,8 @@ class RunFigures:
         return [b for t in self.tasks for b in t.branches]
 
     def pass_rate(self) -> tuple[float | None, float | None, float | None]:
-        """Mean pass rate over tasks with its interval (the task is the unit)."""
-        return mean_ci_by_task([[float(b.ending == "solved") for b in t.counted] for t in self.tasks])
+        """Mean pass rate over tasks with its interval (the task is the unit), forks left out."""
+        return mean_ci_by_task([[float(solved) for solved in t.sample] for t in self.tasks])
 
     def false_winners(self) -> FalseWinners | None:
         """See `rankings.false_winners`."""
@@ -187,6 +198,7 @@ def summary(store: RunStore) -> dict[str, Any]:
         "tasks": tasks,
         "totals": totals,
         "pass_rate": {"mean": rate, "ci_low": low, "ci_high": high, "unit": "task", "confidence": 0.95},
+        "forks": sum(b.parent is not None for b in run.branches),
         "false_winners": _false_winners(run.false_winners()),
         "flake_rate": {"mean": flakes, "ci_low": flakes_low, "ci_high": flakes_high, "branches": repeated},
         "judge": None if judge is None else asdict(judge),

@@ -40,7 +40,8 @@ def print_run(store: RunStore, console: Console, *, brief: bool = False) -> RunF
         for task in run.tasks:
             table.add_row(*_task_row(task))
         console.print(table)
-        console.print(f"[dim]{LEGEND}[/]")
+        forked = "  +n/m: of its forks, which are in no rate" if any(task.forks for task in run.tasks) else ""
+        console.print(f"[dim]{LEGEND}{forked}[/]")
     console.print(totals(run), highlight=False)
     for task_id, why in run.skipped.items():
         console.print(f"[yellow]skipped[/] {escape(task_id)}: {escape(why[:200])}", highlight=False)
@@ -58,6 +59,8 @@ def totals(run: RunFigures) -> str:
     some, tasks = run.any_solved()
     interval = f" (95 % interval over tasks {low:.0%} to {high:.0%})" if low is not None else ""
     mean = "no outcome" if rate is None else f"{rate:.0%} of branches per task solved{interval}"
+    forks = sum(len(task.forks) for task in run.tasks)
+    mean += f", its {forks} forks left out" if forks else ""
     missed = f"; {missing} missing" if missing else ""
     best = f"; {some} of {tasks} tasks solved by at least one branch" if tasks else ""
     told = (early_words(run), winner_words(run), flake_words(run))
@@ -228,12 +231,16 @@ def _task_row(task: TaskLine) -> list[str]:
         escape(task.task_id),
         escape(task.difficulty),
         cells + more,
-        f"{task.solved}/{len(counted)}",
+        _solved(task.sample) + (f" +{_solved(task.forks)}" if task.forks else ""),
         f"{100 * interval[0]:.0f}–{100 * interval[1]:.0f} %" if interval else "–",
         task.winner or "–",
         f"{sum(b.steps for b in counted) / len(counted):.0f}" if counted else "–",
         f"{sum(b.seconds for b in task.branches):.1f}",
     ]
+
+
+def _solved(outcomes: Sequence[bool]) -> str:
+    return f"{sum(outcomes)}/{len(outcomes)}"
 
 
 def _tree(task: TaskLine) -> Tree:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from small_tasks import FAIL, SOLVE, call, write_task
+from small_tasks import EDIT, FAIL, SOLVE, call, write_task
 
 from rollouts.batch import run_batch
 from rollouts.config import parse_config
@@ -22,6 +22,9 @@ from rollouts.errors import ConfigError, EnvironmentLacks, RunDirError
 from rollouts.memory import open_memory
 from rollouts.records import BranchRecord
 from rollouts.store import RunStore
+from rollouts.views import summary
+from rollouts.views.summary import figures
+from rollouts.views.tables import totals
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -292,3 +295,20 @@ async def test_forks_at_uncertain_replies_need_a_policy_that_tells_how_sure_it_w
         told = [event for event in store.events() if event["kind"] == "not_forked"]
     assert len(told) == 1
     assert "log-probabilities" in told[0]["reason"]
+
+
+async def test_forks_are_in_no_rate_of_the_run(tmp_path: Path) -> None:
+    """They share steps with their parent, and its luck."""
+    write_task(tmp_path / "tasks")
+    replies = {"branches": [[EDIT, call("submit")], [call("read_file", path="calc.py"), call("submit")]]}
+    text = config_text(tmp_path / "tasks", replies, branches=5, fork={"at": "step", "step": 1, "parents": 1})
+    await run_batch(parse_config(text), tmp_path / "a")
+    solved = [r.result.ending == "solved" for r in records(tmp_path / "a") if r.lineage.parent is None]
+    assert len(solved) == 5
+    with RunStore.open(tmp_path / "a") as store:
+        told, run = summary(store), figures(store)
+    assert (told["totals"]["branches"], told["forks"]) == (7, 2)
+    assert told["pass_rate"]["mean"] == pytest.approx(sum(solved) / 5)
+    assert sorted(run.tasks[0].sample) == sorted(solved)
+    assert len(run.tasks[0].forks) == 2
+    assert "its 2 forks left out" in totals(run)

@@ -20,6 +20,7 @@ from rollouts.records import BranchRecord, RankingRecord
 from rollouts.store import Appender, RunStore
 
 Make = Callable[..., BranchRecord]
+MakeRun = Callable[..., RunStore]
 CONFIG = "branches: 4\npolicy:\n  name: mutation\n"
 
 
@@ -329,3 +330,44 @@ def test_reading_a_run_takes_constant_memory(tmp_path: Path) -> None:
         assert sum(1 for _ in store.branches()) == 200
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert grown < 20
+
+
+def test_a_shared_prefix_is_stored_once_and_read_back_whole(make_run: MakeRun, make_record: Make) -> None:
+    """Also a fork of a fork; the file holds what each branch did itself."""
+    parent = make_record(0, actions=factories.FIX)
+    child = make_record(1, parent=parent, fork_step=2, actions=factories.FIX[2:])
+    grandchild = make_record(2, parent=child, fork_step=4, actions=factories.FIX[4:])
+    with make_run(parent, child, grandchild) as store:
+        lines = [json.loads(line) for line in next((store.path / "branches").glob("*.jsonl")).open()]
+        assert [[step["index"] for step in line["trajectory"]["steps"]] for line in lines] == [
+            [0, 1, 2, 3, 4],
+            [2, 3, 4],
+            [4],
+        ]
+        assert sum("sum(cart) - 1\\n" in json.dumps(line["trajectory"]["messages"]) for line in lines) == 1
+        assert list(store.branches()) == [parent, child, grandchild]
+    with RunStore.open(store.path) as again:
+        assert list(again.branches()) == [parent, child, grandchild]
+        assert list(again.rollout("cart-total"))[2] == grandchild
+
+
+def test_a_prefix_that_is_not_just_the_parents_is_stored_whole(make_run: MakeRun, make_record: Make) -> None:
+    parent = make_record(0)
+    child = make_record(1, parent=parent, fork_step=2, actions=factories.FIX[2:])
+    child.trajectory.messages[1] = child.trajectory.messages[1].model_copy(update={"content": "other words"})
+    with make_run(parent, child) as store:
+        assert list(store.branches()) == [parent, child]
+
+
+def test_a_fork_whose_parent_cannot_be_read_is_told_and_the_rest_is_there(
+    make_run: MakeRun, make_record: Make
+) -> None:
+    parent, other = make_record(0), make_record(2)
+    child = make_record(1, parent=parent, fork_step=2, actions=factories.FIX[2:])
+    path = make_run(parent, child, other).path
+    file = next((path / "branches").glob("*.jsonl"))
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(lines[1] + lines[2])
+    with RunStore.open(path) as store:
+        assert list(store.branches()) == [other]
+        assert "shares steps with b000, which is not there" in str(next(iter(store.problems)))
