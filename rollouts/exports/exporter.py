@@ -36,6 +36,8 @@ EXPORTERS = {
     "slime_samples": "rollouts.exports.slime:SlimeSamples",
     "prime_tasks": "rollouts.exports.prime:PrimeTasks",
     "prime_traces": "rollouts.exports.prime:PrimeTraces",
+    "rllib": "rollouts.exports.rllib:Rllib",
+    "minari": "rollouts.exports.minari:Minari",
 }
 
 
