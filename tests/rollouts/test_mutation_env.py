@@ -39,7 +39,7 @@ def test_gymnasiums_checker_has_nothing_to_say(inner: CodeTaskEnv) -> None:
     with CodeTaskEnv(inner.tasks["bug"], max_steps=200, **backend) as bug, warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         warnings.filterwarnings("ignore", ".*different from the unwrapped version.*")
-        check_env(CandidateEdits(bug, n_actions=5), skip_render_check=True)
+        check_env(CandidateEdits(bug, n_actions=500), skip_render_check=True)
 
 
 def test_choosing_edits_repairs_the_program(inner: CodeTaskEnv) -> None:
