@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs import ToolCall, ToolError
@@ -19,6 +19,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1), st.dictionaries(st.text(), JSON, max_size=3))
 def test_every_way_of_writing_a_call_reads_the_same(name: str, arguments: dict[str, Any]) -> None:
     calls = [
@@ -35,6 +36,7 @@ def test_every_way_of_writing_a_call_reads_the_same(name: str, arguments: dict[s
     assert read[0].arguments == arguments
 
 
+@settings(deadline=None)
 @given(st.text() | JSON.map(json.dumps) | st.dictionaries(st.just("tool"), JSON).map(json.dumps))
 def test_anything_else_is_told_and_nothing_else_is_raised(action: str) -> None:
     try:

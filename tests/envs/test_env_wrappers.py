@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from gymnasium.error import InvalidAction
 from gymnasium.utils.env_checker import check_env
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs import Task
@@ -90,6 +90,7 @@ def test_a_tokenizer_of_ones_own_is_used(env: CodeTaskEnv) -> None:
     assert list(seen["tokens"][:2]) == [2, tokens.pad]
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_every_text_survives_bytes(text: str) -> None:
     assert decode_bytes(encode_bytes(text)) == text

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from gymnasium.spaces import Tuple
 from gymnasium.vector.utils import batch_differing_spaces, batch_space
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.spaces import Unicode
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=()), max_size=40))
 def test_every_text_up_to_the_length_is_in_it(text: str) -> None:
     assert Unicode(40).contains(text)
@@ -25,6 +26,7 @@ def test_what_is_no_text_is_not_in_it(other: Any) -> None:
     assert other not in Unicode(40)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 200))
 def test_samples_are_in_it_and_equal_seeds_draw_the_same(seed: int, length: int) -> None:
     one, other = Unicode(length, seed=seed), Unicode(length, seed=seed)
@@ -35,6 +37,7 @@ def test_samples_are_in_it_and_equal_seeds_draw_the_same(seed: int, length: int)
         assert text.encode().decode() == text
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(alphabet=st.characters(exclude_categories=()))))
 def test_texts_survive_json(texts: list[str]) -> None:
     space = Unicode(1000)

@@ -60,6 +60,15 @@ def test_all_sandboxes_are_stepped_at_once(add_task: Task, options: dict[str, st
         envs.close()
 
 
+def test_make_vec_makes_it(add_task: Task, options: dict[str, str]) -> None:
+    envs = gymnasium.make_vec(
+        "envs:rollout_fork/CodeTask-v0", num_envs=2, task=add_task, backend_options=options
+    )
+    assert isinstance(envs.unwrapped, ConcurrentVectorEnv)
+    assert envs.metadata["autoreset_mode"] is AutoresetMode.DISABLED
+    envs.close()
+
+
 def test_what_fails_in_one_is_flagged_there_and_touches_no_other(
     add_task: Task, options: dict[str, str]
 ) -> None:
