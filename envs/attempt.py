@@ -112,6 +112,7 @@ class Attempt:
 
         Raises `KernelError` when the sandbox fails and `EpisodeFailed` when the verifier cannot tell.
         """
+        trim_open_calls(self.episode.trajectory)  # of a step that was interrupted
         left = self._left()
         clock = asyncio.timeout(left)
         try:
@@ -134,6 +135,7 @@ class Attempt:
         """The point it is at. Raises `EpisodeOver` after the end."""
         if self.over:
             raise EpisodeOver("the episode has ended; take its state before the end")
+        trim_open_calls(self.episode.trajectory)
         snapshot = await self.episode.final_snapshot()
         self.state = snapshot.digest
         return EnvState(

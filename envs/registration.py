@@ -17,7 +17,8 @@ _REGISTRY = "gymnasium.envs.registration"
 
 
 def register() -> None:
-    """Have `gym.make("envs:rollout_fork/CodeTask-v0")` work, now or as soon as gymnasium is imported."""
+    """Have `gym.make` and `gym.make_vec` know "envs:rollout_fork/CodeTask-v0", now or as soon as gymnasium is
+    imported."""
     module = sys.modules.get(_REGISTRY)
     if module is not None and hasattr(module, "registry"):
         _add(module)
@@ -28,7 +29,12 @@ def register() -> None:
 def _add(module: ModuleType) -> None:
     if ENV_ID not in module.registry:
         # Commands' results name processes, times and places in memory: equal actions may be told differently.
-        module.register(ENV_ID, entry_point="envs.code_task:CodeTaskEnv", nondeterministic=True)
+        module.register(
+            ENV_ID,
+            entry_point="envs.code_task:CodeTaskEnv",
+            vector_entry_point="envs.vector:ConcurrentVectorEnv",
+            nondeterministic=True,
+        )
 
 
 class _Watch(MetaPathFinder):

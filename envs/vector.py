@@ -187,7 +187,8 @@ class GroupVectorEnv(VectorEnv[Texts, Any, NDArray[Any]]):
 
     def close_extras(self, **kwargs: Any) -> None:
         """Free every sandbox."""
-        self._group.close()
+        if hasattr(self, "_group"):  # gymnasium closes what was never whole, too
+            self._group.close()
 
     def _batch(self, rows: Mapping[int, Row]) -> tuple[Texts, NDArray[np.float64], Flags, Flags]:
         rewards = np.zeros(self.num_envs, np.float64)

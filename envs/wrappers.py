@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -103,7 +104,7 @@ class Tokenised(gymnasium.Wrapper[Observed, Any, str, str], RecordConstructorArg
         """As the wrapped env's."""
         self._written = []
         self._seen, self._info = self._text.reset(seed=seed, options=options)
-        return self._observed(), self._info
+        return self._observed(), copy.deepcopy(self._info)
 
     def step(self, action: Any) -> tuple[Observed, float, bool, bool, dict[str, Any]]:
         """A tool call, or one more token of it. Raises `InvalidAction` for what the action space does not contain."""
@@ -114,7 +115,7 @@ class Tokenised(gymnasium.Wrapper[Observed, Any, str, str], RecordConstructorArg
         token = int(action)
         self._written.append(token)
         if token not in (self.end, self.pad) and len(self._written) < self._size:
-            return self._observed(), 0.0, False, False, dict(self._info)
+            return self._observed(), 0.0, False, False, copy.deepcopy(self._info)
         written, self._written = self._written, []
         return self._call(written)
 
@@ -132,7 +133,7 @@ class Tokenised(gymnasium.Wrapper[Observed, Any, str, str], RecordConstructorArg
 
     def _call(self, tokens: Sequence[int]) -> tuple[Observed, float, bool, bool, dict[str, Any]]:
         self._seen, reward, terminated, truncated, self._info = self._text.step(self.text_of(tokens))
-        return self._observed(), float(reward), terminated, truncated, dict(self._info)
+        return self._observed(), float(reward), terminated, truncated, copy.deepcopy(self._info)
 
     def _observed(self) -> Observed:
         size = self.observation_space["tokens"].shape[0]  # type: ignore[index]

@@ -10,6 +10,7 @@ Each action picks one of the edits that it could try next.
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any, cast
 
@@ -145,7 +146,8 @@ class CandidateEdits(gymnasium.Wrapper[Observed, Any, str, str], RecordConstruct
 
     def _told(self) -> dict[str, Any]:
         candidates = 0 if self._options is None else len(self._options.edits)
-        return {**self._info, "action_mask": self.action_masks(), "n_candidates": candidates}
+        info = copy.deepcopy(self._info)
+        return {**info, "action_mask": self.action_masks(), "n_candidates": candidates}
 
     def _check_tools(self) -> None:
         names = {tool.name for tool in cast(CodeTaskEnv, self._text.unwrapped).tools}
