@@ -1,21 +1,29 @@
 """Advantages on a tree of forked branches: each step against what its siblings led to.
 
-Branches share the steps before their fork. Where branches part, the steps that follow in each are siblings,
-and the value of a run of steps is the mean reward of all branches that went through it. Its advantage is that
-value minus the mean value of its siblings, itself left out (the leave-one-out baseline of RLOO, at every
-fork). Shared steps are one run, in whose place no branch but its owner counts. Hou et al., "TreeRL" (2025),
-and Kazemnejad et al., "VinePPO" (2024), for credit by forks.
+Branches share the steps before their fork. Where branches part, the runs of steps that follow in each are siblings.
+The value of a run that ends a branch is its reward; of one that ends in a fork the mean of the values of the ways
+on from there, so that forking a branch often gives it no more weight further up. The advantage of a run is its value
+minus the mean value of its siblings, itself left out (the leave-one-out baseline of RLOO, at every fork). Hou et
+al., "TreeRL" (2025), and Kazemnejad et al., "VinePPO" (2024), for credit by forks.
+
+The ways on from a fork are draws of one policy from one state only if nothing that came after the fork decided that
+there would be one. Where it did (a branch forked before the reply that it was least sure of, or by somebody who had
+seen how it ended), the way on of the branch itself is no such draw: it has no advantage there and is in no baseline,
+and further up only it counts, as if there had been no fork.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from .checks import number, whole
+from .checks import flag, number, whole
 from .credit import Flag, advantages
 from .errors import EmptyGroup, NonFiniteScore, UnknownCandidate
+
+_Run = tuple[int, int]  #: (branch, first step)
 
 
 @dataclass(frozen=True)
@@ -26,9 +34,10 @@ class Segment:
     start: int  #: first step, counted from the root
     stop: int  #: one past the last; equal to `start` for a branch that ended where others went on
     branches: tuple[int, ...]  #: all that went through it, the owner among them
-    value: float | None  #: mean reward of those; None: none has one
+    value: float | None  #: estimate of the reward to come, as said above; None: nothing is known
     advantage: float | None  #: None: no siblings with a value
-    flag: Flag  #: of its siblings; "single" also before the first fork, where there is nothing to compare
+    #: of its siblings; "single" also before the first fork, where there is nothing to compare; "selected": see above
+    flag: Flag | Literal["selected"]
 
 
 @dataclass(frozen=True)
@@ -61,29 +70,44 @@ class TreeAdvantages:
 
 
 def tree_advantages(
-    parent: Sequence[int], fork_step: Sequence[int], steps: Sequence[int], rewards: Sequence[float | None]
+    parent: Sequence[int],
+    fork_step: Sequence[int],
+    steps: Sequence[int],
+    rewards: Sequence[float | None],
+    selected: Sequence[bool] | None = None,
 ) -> TreeAdvantages:
     """Advantages of n branches of one task, all arrays of length n.
 
     `parent[i]`: the branch that i was forked from, -1 for the task's first state. `fork_step[i]`: how many
     steps it shares with its parent, counted from the root (0 for a parent of -1). `steps[i]`: its steps in
     all, shared ones included. `rewards[i]`: of its end, None when missing; a branch without a reward is in no
-    mean. Branches of one fork count once each, so forking one branch often does not outvote its siblings.
+    mean. `selected[i]`: i was forked where it was because of what its parent did from there on (default: none was).
     Without forks this is RLOO. Raises `EmptyGroup`, `UnknownCandidate` (also for a circle of parents),
     `NonFiniteScore`.
     """
+    chosen = [False] * len(parent) if selected is None else [flag(each, "selected") for each in selected]
+    if len(chosen) != len(parent):
+        raise UnknownCandidate(f"{len(parent)} parents, {len(chosen)} marks of selection: one each")
     owner = _owners(parent, fork_step, steps, rewards)
     stops = _stops(owner, fork_step, steps)
-    values = {key: _value(*key, stop, owner, fork_step, rewards) for key, stop in stops.items()}
-    forks: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    through = {key: _through(*key, stop, owner, fork_step) for key, stop in stops.items()}
+    forks: dict[
+        _Run, list[_Run]
+    ] = {}  #: where ways part -> the runs that begin there; its own is that of the owner
     for i, start in stops:
-        begin = (owner[i], start) if start == fork_step[i] else (i, start)
-        forks.setdefault(begin, []).append((i, start))
+        forks.setdefault((owner[i], start) if start == fork_step[i] else (i, start), []).append((i, start))
+    unfair = {(owner[i], fork_step[i]) for i, mark in enumerate(chosen) if mark}
+    values = _values(stops, forks, unfair, rewards)
     segments = []
-    for siblings in forks.values():
-        found = advantages([values[key][1] for key in siblings])
-        for key, advantage in zip(siblings, found.values, strict=True):
-            segments.append(Segment(*key, stops[key], *values[key], advantage, found.flag))
+    for begin, runs in forks.items():
+        fair = [run for run in runs if not (begin in unfair and run == begin)]
+        found = advantages([values[run] for run in fair]) if fair else None
+        for run, advantage in zip(fair, found.values if found else (), strict=True):
+            flag_ = found.flag if found else "empty"
+            segments.append(Segment(*run, stops[run], through[run], values[run], advantage, flag_))
+        for run in runs:
+            if run not in fair:
+                segments.append(Segment(*run, stops[run], through[run], values[run], None, "selected"))
     return TreeAdvantages(tuple(sorted(segments, key=lambda s: (s.branch, s.start))), tuple(steps))
 
 
@@ -135,15 +159,29 @@ def _stops(
     return stops
 
 
-def _value(
-    i: int,
-    start: int,
-    stop: int,
-    owner: Sequence[int],
-    fork_step: Sequence[int],
+def _values(
+    stops: Mapping[_Run, int],
+    forks: Mapping[_Run, Sequence[_Run]],
+    unfair: Collection[_Run],
     rewards: Sequence[float | None],
-) -> tuple[tuple[int, ...], float | None]:
-    """Who went through the run, and the mean of their rewards."""
+) -> dict[_Run, float | None]:
+    """What each run led to: later runs first, for those before rest on them."""
+    values: dict[_Run, float | None] = {}
+    for i, start in sorted(stops, key=lambda run: (run[1], stops[run]), reverse=True):
+        end = (i, stops[i, start])
+        if end not in stops or end == (i, start):
+            values[i, start] = rewards[i]
+            continue
+        ways = [end] if end in unfair else forks[end]
+        known = [value for way in ways if (value := values[way]) is not None]
+        values[i, start] = math.fsum(known) / len(known) if known else None
+    return values
+
+
+def _through(
+    i: int, start: int, stop: int, owner: Sequence[int], fork_step: Sequence[int]
+) -> tuple[int, ...]:
+    """The branches that went through a run."""
     through = []
     for j in range(len(owner)):
         at, left = j, stop + 1  # `left`: where j left the line of the branch it is on
@@ -151,5 +189,4 @@ def _value(
             at, left = owner[at], fork_step[at]
         if at == i and (j == i or (left >= stop > start)):
             through.append(j)
-    known = [float(reward) for reward in (rewards[j] for j in through) if reward is not None]
-    return tuple(through), math.fsum(known) / len(known) if known else None
+    return tuple(through)

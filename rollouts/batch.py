@@ -193,8 +193,10 @@ class _Batch:
             self._stops.setdefault(record.lineage.rollout_id, Stopping(self._rule)).add([record])
 
     def _enough(self, rollout_id: str) -> bool:
-        """Whether the stopping rule wants no more branches of a rollout."""
-        return rollout_id in self._stops and self._stops[rollout_id].decision.stop
+        """Whether the stopping rule wants no more branches of a rollout. That all first branches are done is no
+        reason against forks of them."""
+        decision = self._stops[rollout_id].decision if rollout_id in self._stops else None
+        return decision is not None and decision.stop and not decision.reason.startswith("cap")
 
     async def _rollout(
         self, task: Task, specs: Sequence[BranchSpec], places: asyncio.Semaphore, writer: BranchWriter
@@ -230,7 +232,7 @@ class _Batch:
             fork = None
             if spec.parent is not None:
                 fork = ForkRef(state_at(parents[spec.parent], spec.fork_step), parents[spec.parent])
-                if not kept.has(fork.state):
+                if fork.state != parents[spec.parent].environment.base and not kept.has(fork.state):
                     continue
             jobs.append(BranchJob(task.id, spec, examples, fork))
         return jobs

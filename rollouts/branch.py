@@ -71,6 +71,14 @@ async def _ask(episode: Episode, policy: Policy, sampling: Sampling) -> PolicyRe
     trajectory = episode.trajectory
     began = time.monotonic()
     reply = await policy.act(tuple(trajectory.messages), episode.tools.specs, sampling)
+    said = reply.message.content or reply.message.tool_calls or reply.message.provider
+    if (
+        reply.finish == "context_overflow" and not said
+    ):  # nothing was said, so no words are put into its mouth
+        turn = len(trajectory.turns) - 1
+        events = reply.events or ({"kind": "context_overflow"},)
+        trajectory.events.extend({"turn": turn, **event} for event in events)
+        return reply
     trajectory.turns.append(
         Turn(
             index=len(trajectory.turns),

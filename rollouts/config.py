@@ -180,6 +180,8 @@ class ForkConfig(_Section):
     def _fits(self) -> ForkConfig:
         if (self.step is not None) != (self.at == "step"):
             raise ValueError("`step` says where `at: step` forks: give both or neither")
+        if self.at == "step" and self.rounds > 1:
+            raise ValueError("`at: step` forks every branch once; `rounds` is for the other kinds")
         if self.points is not None and self.at != "uncertain":
             raise ValueError(f"`points` is for `at: uncertain`; `at: {self.at}` has one in each branch")
         return self

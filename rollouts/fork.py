@@ -232,7 +232,7 @@ def tree_node(record: BranchRecord) -> TreeNode:
         steps=len(steps),
         missing=record.missing,
         forkable=tuple(n for n in range(begin + 1, len(steps)) if steps[n - 1].state is not None),
-        recovery=recovery(record.trajectory),
+        recovery=recovery(record.trajectory, after=begin),
         certainty=certainty(record.trajectory),
     )
 
@@ -275,6 +275,7 @@ class _Draft:
                 index=spec.index,
                 parent=spec.parent,
                 fork_step=spec.fork_step,
+                fork_by=spec.fork_by,
                 fork_state=self._fork_state,
                 attempt=spec.attempt,
             ),
@@ -369,6 +370,7 @@ def missing_record(
             index=spec.index,
             parent=spec.parent,
             fork_step=spec.fork_step,
+            fork_by=spec.fork_by,
             attempt=spec.attempt,
         ),
         task=task_layer(task),

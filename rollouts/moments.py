@@ -14,14 +14,16 @@ _TESTS = re.compile(
 )
 
 
-def recovery(trajectory: Trajectory) -> int | None:
+def recovery(trajectory: Trajectory, after: int = 0) -> int | None:
     """How many steps there are up to the first failing test run that followed a change, that run included.
+
+    Changes and runs among the first `after` steps are not looked at: they are those of somebody else.
 
     A test run is the tool `run_tests`, or a command that calls a test runner; it fails by its exit code, or by
     passing a limit. A change is an edit by a tool. None: there is no such run.
     """
     changed = False
-    for step in trajectory.steps:
+    for step in trajectory.steps[after:]:
         if changed and _fails_tests(trajectory, step):
             return step.index + 1
         changed = changed or (step.tool in EDITS and not step.observation.is_error)

@@ -43,6 +43,7 @@ class BranchSpec:
     sampling: Sampling
     parent: str | None = None  #: branch whose first `fork_step` steps it shares; None: the prepared state
     fork_step: int = 0
+    fork_by: str = ""  #: as in `records.Lineage`
     attempt: int = 0
 
 
@@ -57,7 +58,7 @@ class TreeNode:
     missing: bool = False  #: ended by the machinery
     #: numbers of first steps that a fork could share: own ones, not all of them, and their state was kept
     forkable: tuple[int, ...] = ()
-    recovery: int | None = None  #: steps up to the first failing test run after a change; None: there is none
+    recovery: int | None = None  #: steps up to its own first failing test run after a change of its own
     #: (steps before a reply, log-probability of the reply), where the policy knows it
     certainty: tuple[tuple[int, float], ...] = ()
 
@@ -128,7 +129,10 @@ class ChosenStep:
 
 @dataclass(frozen=True)
 class Recovery:
-    """After the first test run that failed though something had been changed: what does it do about it?"""
+    """After the first test run that failed though something had been changed: what does it do about it?
+
+    Nothing that comes after decides that, so the branch's own way on is one draw of the policy like its forks'.
+    """
 
     def __call__(self, node: TreeNode) -> Sequence[int]:
         """See `Where`."""
@@ -137,7 +141,10 @@ class Recovery:
 
 @dataclass(frozen=True)
 class LeastCertain:
-    """Before the replies that the policy itself thought least probable, `points` of them."""
+    """Before the replies that the policy itself thought least probable, `points` of them.
+
+    This looks at the whole branch: its own way on from there is no fair draw, and credit leaves it out.
+    """
 
     points: int = 1
 
@@ -151,8 +158,7 @@ class LeastCertain:
 class Forked:
     """Branches from the prepared state, then rounds of forks of what the round before brought.
 
-    Which branches are forked, and where, never depends on how they ended: so the leaves below a step stay a
-    fair sample of what the policy does from there, which credit rests on. Each round is decided when the one
+    Which branches are forked never depends on how they ended. Each round is decided when the one
     before is complete, from that alone, so an interrupted rollout goes on with the same branches.
     """
 
@@ -164,6 +170,7 @@ class Forked:
     max_branches: int | None = None  #: of the whole rollout
     #: of the whole rollout: no fork begins that would pass it if it took as many steps as its parent from there
     max_steps: int | None = None
+    by: str = ""  #: what chooses the points, for the records
 
     def next(self, rollout_id: str, tree: Sequence[TreeNode]) -> Sequence[BranchSpec]:
         """What is missing of the first round that is not complete."""
@@ -192,7 +199,7 @@ class Forked:
                     return specs
                 if self.max_steps is not None and steps > self.max_steps:
                     return specs
-                specs.append(_fork(rollout_id, node.branch_id, step, index, self.roots.sampling))
+                specs.append(_fork(rollout_id, node.branch_id, step, index, self.roots.sampling, self.by))
         return specs
 
     def _chosen(self, wave: Sequence[TreeNode]) -> Sequence[TreeNode]:
@@ -200,7 +207,9 @@ class Forked:
         return usable if self.parents is None else usable[: self.parents]
 
 
-def _fork(rollout_id: str, parent: str, step: int, index: int, sampling: SamplingPlan) -> BranchSpec:
+def _fork(
+    rollout_id: str, parent: str, step: int, index: int, sampling: SamplingPlan, by: str = ""
+) -> BranchSpec:
     return BranchSpec(
         rollout_id,
         branch_id(index),
@@ -208,6 +217,7 @@ def _fork(rollout_id: str, parent: str, step: int, index: int, sampling: Samplin
         sampling.sampling(f"{rollout_id}/{parent}@{step}", index),
         parent=parent,
         fork_step=step,
+        fork_by=by,
     )
 
 

@@ -128,5 +128,12 @@ def plan_of(config: RunConfig) -> ForkPlan:
     elif wanted.at == "uncertain":
         where = LeastCertain(wanted.points or 1)
     return Forked(
-        roots, where, wanted.branches, wanted.parents, wanted.rounds, wanted.max_branches, wanted.max_steps
+        roots,
+        where,
+        wanted.branches,
+        wanted.parents,
+        wanted.rounds,
+        wanted.max_branches,
+        wanted.max_steps,
+        by=wanted.at,
     )

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from envs.trajectory import MISSING, Ending, Trajectory
 from verifiers.verdict import Verdict
 
+#: Plans that choose the point of a fork without looking at what the branch did from there on.
+FAIR = frozenset({"step", "recovery"})
+
 SCHEMA_VERSION: Literal["rollout-fork/v1"] = "rollout-fork/v1"
 
 
@@ -24,6 +27,8 @@ class Lineage(BaseModel):
     parent: str | None = None  #: branch it was forked from; None: from the task's prepared state
     fork_step: int = 0  #: how many steps it shares with its parent
     fork_state: str = ""  #: digest of the state it was forked from
+    #: what chose the point: a plan's "step", "recovery" or "uncertain"; "" by hand, and where there was no fork
+    fork_by: str = ""
     attempt: int = 0  #: 0 for the first try; counts retries after machinery failures
 
 

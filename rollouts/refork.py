@@ -33,8 +33,15 @@ async def refork(
     with RunStore.create(run_dir, None) as store:
         parent = find_branch(store, branch)
         rollout = list(store.rollout(parent.lineage.rollout_id))
+        before = store.rankings().get(parent.lineage.rollout_id)
+        if before is None:
+            raise ConfigError(
+                f"{parent.lineage.rollout_id} is not finished: its other branches are still to come; run the batch "
+                "to its end first (the same command with the same --out)"
+            )
         state = state_at(parent, step)
-        first = 1 + max(r.lineage.index for r in rollout)
+        # Places of branches that a rule left out stay free: they belong to the plan.
+        first = max(config.branches, 1 + max(r.lineage.index for r in rollout))
         plan = AtStep(parent.lineage.branch_id, step, n, first, SamplingPlan(config.sampling, config.seed))
         specs = plan.next(parent.lineage.rollout_id, [tree_node(r) for r in rollout])
         tasks = {task.id: task for task in select_tasks(config, await images(config)).tasks}
@@ -59,9 +66,8 @@ async def refork(
                 jobs = [BranchJob(parent.task.task_id, spec, fork=ref) for spec in specs]
                 records = list(await asyncio.gather(*map(carry_out, jobs)))
                 ranking = await ranked(config, executor.judge, [*rollout, *records])
-                before = store.rankings().get(parent.lineage.rollout_id)
                 ranking = await confirmed(config, executor, [*rollout, *records], ranking, before)
-                ranking = ranking.model_copy(update={"stopping": before.stopping if before else None})
+                ranking = ranking.model_copy(update={"stopping": before.stopping})
             finally:
                 progress.stop()
                 await executor.close()

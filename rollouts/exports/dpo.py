@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from .exporter import TABLES, Column, Row
+from .exporter import TABLES, Column, Row, count_option
 from .fork_points import ForkPoint, fork_points, spread
 from .rollout import Rollout
 from .shape import ORIGIN
@@ -32,7 +32,7 @@ class Dpo:
     columns: Mapping[str, Column] = {**PAIR, "chosen_reward": "float", "rejected_reward": "float"}
 
     def __init__(self, max_pairs: int = 64) -> None:
-        self.max_pairs = max_pairs
+        self.max_pairs = count_option(self.name, "max_pairs", max_pairs)
 
     def rows(self, rollout: Rollout, excluded: Counter[str]) -> Iterator[Row]:
         """See `Exporter`."""

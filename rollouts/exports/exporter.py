@@ -82,6 +82,13 @@ def make_exporter(name: str, **options: Any) -> Exporter:
         raise ConfigError(f"export {name}: {error}") from None
 
 
+def count_option(exporter: str, name: str, value: Any) -> int:
+    """An option that is a number of something, checked: it may come from a command line. Raises `ConfigError`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"export {exporter}: {name} is {value!r}, must be a whole number, 1 or more")
+    return value
+
+
 def told_exports() -> dict[str, str]:
     """Every export with what it is, in a sentence."""
     told = {}

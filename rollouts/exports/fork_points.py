@@ -13,8 +13,8 @@ from envs.trajectory import Message
 from ..governance import Admitted
 from ..store import dump_json
 from .exporter import Row
-from .rollout import Rollout
-from .shape import opening, origin, tools, unwritable
+from .rollout import Rollout, Value
+from .shape import malformed, opening, origin, tools, unwritable
 
 T = TypeVar("T")
 
@@ -26,8 +26,7 @@ class Side:
     branch_id: str
     solved: bool | None  #: False: an explicit fail; None: it ended without one
     reward: float | None
-    value: float | None  #: mean reward of all branches that went on this way, up to the next fork
-    through: int  #: how many branches that is
+    value: Value
     completion: list[Message]
 
     @property
@@ -99,11 +98,11 @@ def _add(
 ) -> None:
     record = admitted.record
     completion = record.trajectory.messages[start:]
-    if reason := unwritable(completion):
+    if reason := unwritable(completion) or malformed(record.trajectory.messages[:start]):
         excluded[reason] += 1
         return
     verdict, branch = record.result.verdict, record.lineage.branch_id
     failed = False if verdict is not None and verdict.outcome == "fail" else None
     solved = True if record.result.ending == "solved" else failed
-    value, through = rollout.credit.value(branch, step)
-    point.sides.append(Side(branch, solved, record.result.reward, value, through, completion))
+    value = rollout.credit.value(branch, step)
+    point.sides.append(Side(branch, solved, record.result.reward, value, completion))

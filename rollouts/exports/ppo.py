@@ -9,7 +9,8 @@ from ..errors import ConfigError
 from ..records import BranchRecord
 from .exporter import TABLES, Column, Row
 from .rollout import Rollout
-from .shape import ORIGIN, opening, origin, token_turns, tools, unwritable
+from .sequences import exact_logprobs
+from .shape import ORIGIN, malformed, opening, origin, token_turns, tools, unwritable
 
 
 class Ppo:
@@ -38,7 +39,7 @@ class Ppo:
             start = opening(trajectory)
             if result.reward is None:
                 excluded["no_reward"] += 1
-            elif reason := unwritable(trajectory.messages[start:]):
+            elif reason := unwritable(trajectory.messages[start:]) or malformed(trajectory.messages[:start]):
                 excluded[reason] += 1
             else:
                 if self.require:
@@ -58,9 +59,15 @@ def _check_tokens(record: BranchRecord, start: int) -> None:
     for turn in record.trajectory.turns:
         if turn.message < start:
             continue
-        for name in ("completion_ids", "logprobs"):
-            if turn.tokens is None or getattr(turn.tokens, name) is None:
-                raise ConfigError(
-                    f"export ppo: {'/'.join(record.key)} turn {turn.index}: turns[].tokens.{name} is absent; take "
-                    "branches of a policy that gives it (openai with an inference server that returns token ids)"
-                )
+        tokens, lacking = turn.tokens, ""
+        if tokens is None or tokens.completion_ids is None:
+            lacking = "completion_ids is absent"
+        elif tokens.logprobs is None:
+            lacking = "logprobs is absent"
+        elif exact_logprobs(tokens.completion_ids, tokens.logprobs) is None:
+            lacking = "logprobs has not one possible value for each token"
+        if lacking:
+            raise ConfigError(
+                f"export ppo: {'/'.join(record.key)} turn {turn.index}: turns[].tokens.{lacking}; take "
+                "branches of a policy that gives it (openai with an inference server that returns token ids)"
+            )

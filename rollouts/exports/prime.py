@@ -164,7 +164,7 @@ def _tokens(turn: NeutralTurn, head: list[int], said: list[int], worth: Mapping[
     return {
         "token_ids": [*head, *said],
         "mask": [False] * len(head) + [True] * len(said),
-        "logprobs": exact_logprobs(turn.tokens) or [],
+        "logprobs": exact_logprobs(said, turn.tokens.logprobs if turn.tokens else None) or [],
         "advantages": None if advantage is None else [advantage] * len(said),
     }
 

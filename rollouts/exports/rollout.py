@@ -9,6 +9,7 @@ from functools import cached_property
 from ranking import TreeAdvantages, advantages, tree_advantages
 
 from ..governance import Admitted
+from ..records import FAIR
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,21 @@ class Twig:
     fork_step: int
     steps: int  #: shared ones included
     reward: float | None  #: None: missing
+    fork_by: str = ""  #: as in `records.Lineage`
+
+    @property
+    def selected(self) -> bool:
+        """Whether it was forked where it was for what its parent did from there on."""
+        return self.parent is not None and self.fork_by not in FAIR
+
+
+@dataclass(frozen=True)
+class Value:
+    """What one way on from a fork was worth."""
+
+    mean: float | None  #: `ranking.Segment.value`; None: nothing is known
+    branches: int  #: with a reward, that went this way
+    fair: bool  #: a draw of the policy from there, like the other ways
 
 
 class Credit:
@@ -65,10 +81,12 @@ class Credit:
             above = self._twigs[self._places[above]].parent
         return above, 0 if above is None else step
 
-    def value(self, branch_id: str, step: int) -> tuple[float | None, int]:
-        """(mean reward, number) of the branches that went on from there as this one did, up to the next fork."""
+    def value(self, branch_id: str, step: int) -> Value:
+        """What a branch's way on from a fork was worth."""
         place = self._places.get(branch_id)
-        return (None, 0) if place is None else self._values.get((place, step), (None, 0))
+        return (
+            Value(None, 0, True) if place is None else self._values.get((place, step), Value(None, 0, True))
+        )
 
     @cached_property
     def tree(self) -> TreeAdvantages:
@@ -79,13 +97,16 @@ class Credit:
             [twig.fork_step for twig in self._twigs],
             [twig.steps for twig in self._twigs],
             [twig.reward for twig in self._twigs],
+            [twig.selected for twig in self._twigs],
         )
 
     @cached_property
-    def _values(self) -> dict[tuple[int, int], tuple[float | None, int]]:
+    def _values(self) -> dict[tuple[int, int], Value]:
         rewards = [twig.reward for twig in self._twigs]
         return {
-            (s.branch, s.start): (s.value, sum(rewards[i] is not None for i in s.branches))
+            (s.branch, s.start): Value(
+                s.value, sum(rewards[i] is not None for i in s.branches), s.flag != "selected"
+            )
             for s in self.tree.segments
         }
 
@@ -120,4 +141,5 @@ def twig(admitted: Admitted) -> Twig:
         lineage.fork_step,
         len(record.trajectory.steps),
         record.result.reward,
+        lineage.fork_by,
     )

@@ -122,7 +122,9 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     groups = store.groups()
     for entries in groups.values():
-        credit = Credit(Twig(e.branch_id, e.parent, e.fork_step, e.steps, e.reward) for e in entries)
+        credit = Credit(
+            Twig(e.branch_id, e.parent, e.fork_step, e.steps, e.reward, e.fork_by) for e in entries
+        )
         rollout = Rollout(_admitted(store, entries, gate, summary), credit)
         yield from exporter.rows(rollout, summary.excluded)
     summary.unreadable = sum(problem.path.parent.name == "branches" for problem in store.problems)

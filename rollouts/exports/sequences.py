@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from ..errors import ConfigError
-from .neutral import Neutral, NeutralTurn, Tokens
+from .neutral import Neutral, NeutralTurn
 
 #: What a log-probability of a server that would not say it looks like.
 _UNSAID = -9999.0
@@ -95,7 +95,7 @@ def _joined(turns: list[tuple[int, NeutralTurn, tuple[list[int], list[int]]]]) -
         start = len(last.response_ids) + len(between)
         last.response_ids += [*between, *completion_ids]
         last.mask += [0] * len(between) + [1] * len(completion_ids)
-        said = exact_logprobs(turn.tokens)
+        said = exact_logprobs(completion_ids, turn.tokens.logprobs if turn.tokens else None)
         if last.logprobs is not None:
             last.logprobs = None if said is None else [*last.logprobs, *[0.0] * len(between), *said]
         last.turns.append(place)
@@ -138,13 +138,11 @@ def lineage(record: Neutral) -> dict[str, Any]:
     }
 
 
-def exact_logprobs(tokens: Tokens | None) -> list[float] | None:
+def exact_logprobs(ids: Sequence[int] | None, logprobs: list[float] | None) -> list[float] | None:
     """A reply's log-probabilities if there is one, and a possible one, for each of its token ids."""
-    if tokens is None or tokens.logprobs is None or tokens.completion_ids is None:
+    if ids is None or logprobs is None or len(ids) != len(logprobs):
         return None
-    if len(tokens.logprobs) != len(tokens.completion_ids):
-        return None
-    return tokens.logprobs if all(_UNSAID < value <= 0.0 for value in tokens.logprobs) else None
+    return logprobs if all(_UNSAID < value <= 0.0 for value in logprobs) else None
 
 
 def _ids(turn: NeutralTurn) -> tuple[list[int], list[int]] | None:

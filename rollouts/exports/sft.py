@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
@@ -65,24 +66,36 @@ class _Taught:
     """How many messages at the start of each conversation are in the completions written so far."""
 
     def __init__(self) -> None:
-        self._known: dict[str, int] = {}
-        self._joins: dict[str, tuple[str | None, int]] = {}  # branch -> (parent, messages shared with it)
+        self._written: set[str] = set()
+        self._parents: dict[str, tuple[str | None, int]] = {}  #: branch -> (parent, messages shared with it)
 
     def of(self, record: BranchRecord) -> int:
         """The first message of a branch that no completion holds; parents come before their forks."""
-        branch, parent = record.lineage.branch_id, record.lineage.parent
-        trajectory = record.trajectory
+        lineage, trajectory = record.lineage, record.trajectory
         shared = trajectory.prefix_messages
+        self._parents[lineage.branch_id] = (lineage.parent, shared)
         first = next((i for i, m in enumerate(trajectory.messages) if m.role == "assistant"), shared)
-        self._joins[branch] = (parent, shared)
-        self._known[branch] = max(first, min(shared, self._known.get(parent or "", first)))
-        return self._known[branch]
+        return max([first, *(self._common(lineage.branch_id, other) for other in self._written)])
 
     def add(self, record: BranchRecord) -> None:
-        """A branch was written: all of it is taught, and so is what its forebears share with it."""
-        branch: str | None = record.lineage.branch_id
-        count = len(record.trajectory.messages)
-        while branch in self._joins:
-            self._known[branch] = max(self._known[branch], count)
-            branch, shared = self._joins[branch]
-            count = min(count, shared)
+        """A branch was written: all of it is taught."""
+        self._written.add(record.lineage.branch_id)
+
+    def _common(self, branch: str, other: str) -> int:
+        """How many messages two branches share: up to where the first of them left their common line."""
+        line = self._line(other)
+        for name, count in self._line(branch).items():
+            if name in line:
+                return min(count, line[name])
+        return 0
+
+    def _line(self, branch: str) -> dict[str, int]:
+        """(branch, and those it descends from) -> how many messages it shares with each."""
+        line: dict[str, int] = {}
+        count, at = sys.maxsize, branch
+        while True:
+            line[at] = count
+            above, shared = self._parents.get(at, (None, 0))
+            if above is None or above in line:
+                return line
+            count, at = min(count, shared), above

@@ -58,9 +58,13 @@ def unwritable(messages: list[Message]) -> str | None:
     """Why these messages cannot be written in the trainers' shape without changing what was said."""
     if not any(m.role == "assistant" for m in messages):
         return "no_reply"
-    if any(call.arguments is None for m in messages for call in m.tool_calls):
-        return "malformed_tool_call"
-    return None
+    return malformed(messages)
+
+
+def malformed(messages: list[Message]) -> str | None:
+    """Whether some call has no arguments that could be written as an object."""
+    bad = any(call.arguments is None for m in messages for call in m.tool_calls)
+    return "malformed_tool_call" if bad else None
 
 
 def tools(trajectory: Trajectory) -> list[dict[str, Any]]:

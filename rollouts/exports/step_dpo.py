@@ -9,7 +9,7 @@ from itertools import combinations
 
 from ..errors import ConfigError
 from .dpo import PAIR
-from .exporter import TABLES, Column, Row
+from .exporter import TABLES, Column, Row, count_option
 from .fork_points import ForkPoint, Side, fork_points, said
 from .rollout import Rollout
 
@@ -17,9 +17,10 @@ from .rollout import Rollout
 class StepDpo:
     """{"prompt", "chosen", "rejected", "tools", ...} like `dpo`, with one reply of the policy on each side.
 
-    What a reply led to is the mean reward of all branches that went on from it (`chosen_value`,
-    `rejected_value`; of `chosen_branches` and `rejected_branches`), which is an estimate with an error: `margin`
-    is the least difference, `least` the least number of branches on either side. Of many pairs at one fork
+    What a reply led to is estimated from the branches that went on from it (`chosen_value`, `rejected_value`; of
+    `chosen_branches` and `rejected_branches`; see `ranking.tree_advantages`), with an error: `margin` is the least
+    difference, `least` the least number of branches on either side. A branch that was forked where it was for how
+    it went on (by hand, or before its least certain reply) is no side there. Of many pairs at one fork
     point the `max_pairs` furthest apart are written. Lai et al., "Step-DPO" (2024), with forks in the place of
     a judge of steps.
     """
@@ -39,13 +40,19 @@ class StepDpo:
             raise ConfigError(
                 f"export step_dpo: margin is {margin!r}, must be 0 or more (a difference of rewards)"
             )
-        self.margin, self.least, self.max_pairs = float(margin), least, max_pairs
+        self.margin = float(margin)
+        self.least = count_option(self.name, "least", least)
+        self.max_pairs = count_option(self.name, "max_pairs", max_pairs)
 
     def rows(self, rollout: Rollout, excluded: Counter[str]) -> Iterator[Row]:
         """See `Exporter`."""
         for point in fork_points(rollout, excluded):
-            usable = [side for side in point.sides if side.value is not None and side.through >= self.least]
-            excluded["too_few_branches"] += len(point.sides) - len(usable)
+            fair = [side for side in point.sides if side.value.fair]
+            excluded["chosen_for_how_it_went_on"] += len(point.sides) - len(fair)
+            usable = [
+                side for side in fair if side.value.mean is not None and side.value.branches >= self.least
+            ]
+            excluded["too_few_branches"] += len(fair) - len(usable)
             if len(usable) < 2:
                 excluded["no_sibling_at_fork_point"] += len(usable)
             yield from self._pairs(point, usable, excluded)
@@ -71,13 +78,13 @@ class StepDpo:
                     "tools": point.tools,
                     "chosen_branch": chosen.branch_id,
                     "rejected_branch": rejected.branch_id,
-                    "chosen_value": chosen.value,
-                    "rejected_value": rejected.value,
-                    "chosen_branches": chosen.through,
-                    "rejected_branches": rejected.through,
+                    "chosen_value": chosen.value.mean,
+                    "rejected_value": rejected.value.mean,
+                    "chosen_branches": chosen.value.branches,
+                    "rejected_branches": rejected.value.branches,
                     **{name: point.origin[name] for name in PAIR if name in point.origin},
                 }
 
 
 def _value(side: Side) -> float:
-    return side.value if side.value is not None else -math.inf
+    return side.value.mean if side.value.mean is not None else -math.inf

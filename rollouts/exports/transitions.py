@@ -19,7 +19,8 @@ class Transitions:
     `observation` is the latest thing the policy saw before it acted (the user's turn, or a tool's result);
     everything it saw are the first `messages` messages of the trajectory. The last step carries the
     branch's reward, all others 0. `terminated` means the work ended, `truncated` that a budget did;
-    `log_prob` is null where the policy does not know it. `events` are those of the policy's reply.
+    `log_prob` is that of the whole reply, all its words and calls, on the row of its first call; null on the rows of
+    its other calls, and where the policy does not know it. `events` are those of the policy's reply.
 
     `advantage` is the step's on the tree of forks (`ranking.tree_advantages`: against the branches that went
     another way at the last fork), null where there is nothing to compare it with; `trains` says which rows to

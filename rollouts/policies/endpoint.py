@@ -7,7 +7,7 @@ import json
 import os
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Literal, NoReturn, Protocol, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -161,13 +161,17 @@ def parse_arguments(text: str) -> tuple[dict[str, Any] | None, str]:
     """(arguments, raw) of a tool call as the model wrote it: no JSON object gives (None, text); `raw` is
     kept whenever writing the arguments again would not give the same text."""
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):
         return None, text
     if not isinstance(value, dict):
         return None, text
     same = text in (json.dumps(value), json.dumps(value, ensure_ascii=False))
     return value, "" if same else text
+
+
+def _no_number(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def backoff_s(attempt: int) -> float:

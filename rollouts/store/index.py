@@ -26,7 +26,8 @@ class Entry:
     fork_step: int
     steps: int  #: shared ones included
     reward: float | None  #: None: missing, or no number
-    shared: bool  #: the line is without the prefix that stands in the parent's
+    fork_by: str
+    shared: str  #: digest of the prefix that stands in the parent's line; "": the line is whole
     path: Path
     line: int  #: 1-based
     offset: int
@@ -44,6 +45,7 @@ class _Lineage(BaseModel):
     index: int
     parent: str | None = None
     fork_step: int = 0
+    fork_by: str = ""
 
 
 class _Result(BaseModel):
@@ -59,7 +61,7 @@ class _Result(BaseModel):
 
 
 class _Trajectory(BaseModel):
-    shared: bool = False
+    shared: str = ""
 
 
 class _Head(BaseModel):
@@ -81,6 +83,7 @@ class BranchIndex:
     def __init__(self, directory: Path, problems: Problems) -> None:
         self._directory, self._problems = directory, problems
         self._entries: dict[tuple[str, str], Entry] = {}
+        self._later: dict[tuple[str, str], list[Entry]] = {}  # of the same keys
         self._read: dict[Path, tuple[int, int]] = {}  # file -> (offset, lines) read so far
         self._open: tuple[Path, BinaryIO] | None = None
 
@@ -93,6 +96,16 @@ class BranchIndex:
         """One record's place."""
         self._refresh()
         return self._entries.get(key)
+
+    def drop(self, entry: Entry) -> Entry | None:
+        """A record turned out not to be readable: the next one of its key counts, which is returned."""
+        if self._entries.get(entry.key) is not entry:
+            return None
+        del self._entries[entry.key]
+        later = self._later.get(entry.key)
+        if later:
+            self._entries[entry.key] = later.pop(0)
+        return self._entries.get(entry.key)
 
     def keys(self) -> set[tuple[str, str]]:
         """The keys of all records."""
@@ -150,6 +163,7 @@ class BranchIndex:
                 lineage.fork_step,
                 lineage.fork_step + head.result.steps,
                 head.result.known,
+                lineage.fork_by,
                 head.trajectory.shared,
                 path,
                 line.number,
@@ -158,6 +172,7 @@ class BranchIndex:
             )
             known = self._entries.setdefault(entry.key, entry)
             if known is not entry:
+                self._later.setdefault(entry.key, []).append(entry)
                 reason = (
                     f"branch {'/'.join(entry.key)} again; the one at {known.path.name}:{known.line} counts"
                 )

@@ -1,11 +1,12 @@
 """A shared prefix is stored once: the line of a forked branch holds what it did itself.
 
-The steps it shares with its parent stand in the parent's line. Such a line says `"shared": true` in its
-trajectory; `split` makes it and `joined` undoes it, to the same record.
+The steps it shares with its parent stand in the parent's line. Such a line has `"shared"` in its trajectory, a digest
+of the shared messages; `split` makes it and `joined` undoes it, to the same record and to no other.
 """
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 from pydantic_core import from_json
@@ -14,13 +15,15 @@ from envs.lineage import cut
 from envs.trajectory import Trajectory
 
 from ..records import BranchRecord
+from .jsonl import dump_json
 
 #: The mark of a trajectory without its prefix.
 MARK = "shared"
 
 
-def split(record: BranchRecord, parent: BranchRecord) -> BranchRecord | None:
-    """The record without what it shares with its parent; None when its prefix is not just the parent's."""
+def split(record: BranchRecord, parent: BranchRecord) -> tuple[BranchRecord, str] | None:
+    """The record without what it shares with its parent, and the digest of that; None when its prefix is not
+    just the parent's."""
     whole = record.trajectory
     if not 0 < record.lineage.fork_step <= len(parent.trajectory.steps):
         return None
@@ -36,15 +39,17 @@ def split(record: BranchRecord, parent: BranchRecord) -> BranchRecord | None:
             "tools": [],
         }
     )
-    return record.model_copy(update={"trajectory": own})
+    return record.model_copy(update={"trajectory": own}), _digest(prefix)
 
 
 def joined(line: bytes, parent: BranchRecord) -> BranchRecord:
-    """The whole record of a line made by `split`. Raises `ValueError` when the parent is too short for it."""
+    """The whole record of a line made by `split`. Raises `ValueError` when this is not the parent it was forked from."""
     data: dict[str, Any] = from_json(line)
-    data["trajectory"].pop(MARK, None)
+    digest = data["trajectory"].pop(MARK, "")
     record = BranchRecord.model_validate(data)
     own, prefix = record.trajectory, cut(parent.trajectory, record.lineage.fork_step)
+    if _digest(prefix) != digest:
+        raise ValueError(f"was forked from another {record.lineage.parent} than the one that is there")
     record.trajectory = own.model_copy(
         update={
             "messages": prefix.messages + own.messages,
@@ -55,6 +60,11 @@ def joined(line: bytes, parent: BranchRecord) -> BranchRecord:
         }
     )
     return record
+
+
+def _digest(prefix: Trajectory) -> str:
+    said = [message.openai() for message in prefix.messages]
+    return sha256(dump_json([said, [step.state for step in prefix.steps]])).hexdigest()
 
 
 def _begins(whole: Trajectory, prefix: Trajectory) -> bool:

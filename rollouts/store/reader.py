@@ -21,7 +21,19 @@ class RecordReader:
         self._parents: dict[tuple[str, str], BranchRecord] = {}
 
     def load(self, entry: Entry) -> BranchRecord | None:
-        """The whole record; None when its line is not one, or one that its prefix stands in is not."""
+        """The whole record; None when its line is not one, or one that its prefix stands in is not.
+
+        Of a key that was written again because its first line could not be read, the first that can.
+        """
+        at: Entry | None = entry
+        while at is not None:
+            record = self._whole(at)
+            if record is not None:
+                return record
+            at = self._index.drop(at)
+        return None
+
+    def _whole(self, entry: Entry) -> BranchRecord | None:
         above: BranchRecord | None = None
         for at in reversed(self._line(entry)[1:]):
             above = self._parents.pop(at.key, None) or self._read(at, above)

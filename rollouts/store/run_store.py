@@ -233,7 +233,7 @@ class BranchWriter:
             return False
         parent = self._reader.parent_of(record)
         own = split(record, parent) if parent is not None else None
-        self._appender.append(_dump(record) if own is None else _marked(_dump(own)))
+        self._appender.append(_dump(record) if own is None else _marked(_dump(own[0]), own[1]))
         return True
 
     def __enter__(self) -> BranchWriter:
@@ -264,10 +264,10 @@ def _dump(record: BranchRecord) -> bytes:
         return dump_json(without_surrogates(record.model_dump()))
 
 
-def _marked(line: bytes) -> bytes:
+def _marked(line: bytes, digest: str) -> bytes:
     """A line without its prefix, which says so."""
     data = from_json(line)
-    data["trajectory"][MARK] = True
+    data["trajectory"][MARK] = digest
     return dump_json(data)
 
 

@@ -77,12 +77,56 @@ def test_a_tree_without_forks_is_rloo():
 def test_a_fork_is_judged_against_its_siblings_and_the_shared_steps_by_all_below():
     # 0: root, 8 steps, passes; 1: root, fails; 2: forked off 0 after 3 steps, fails; 3: off 2 after 5, passes.
     tree = tree_advantages([-1, -1, 0, 2], [0, 0, 3, 5], [8, 6, 9, 7], [1.0, 0.0, 0.0, 1.0])
-    assert tree.of(0) == pytest.approx([2 / 3] * 3 + [0.5] * 5)
-    assert tree.of(1) == pytest.approx([-2 / 3] * 6)
-    assert tree.of(2) == pytest.approx([2 / 3] * 3 + [-0.5] * 2 + [-1.0] * 4)
-    assert tree.of(3) == pytest.approx([2 / 3] * 3 + [-0.5] * 2 + [1.0] * 2)
+    assert tree.of(0) == pytest.approx([0.75] * 3 + [0.5] * 5)
+    assert tree.of(1) == pytest.approx([-0.75] * 6)
+    assert tree.of(2) == pytest.approx([0.75] * 3 + [-0.5] * 2 + [-1.0] * 4)
+    assert tree.of(3) == pytest.approx([0.75] * 3 + [-0.5] * 2 + [1.0] * 2)
     assert tree.mask(2) == [False] * 3 + [True] * 6
     assert tree.mask(3) == [False] * 5 + [True] * 2
+
+
+def test_forking_a_branch_often_gives_it_no_more_weight_further_up():
+    """0 passes; 1 fails and is forked five times, all failing: the task's two ways are worth 1 and 0, whoever forks."""
+    few = tree_advantages([-1, -1], [0, 0], [4, 4], [1.0, 0.0])
+    many = tree_advantages([-1, -1, *[1] * 5], [0, 0, *[2] * 5], [4] * 7, [1.0, *[0.0] * 6])
+    assert few.of(0) == many.of(0) == [1.0] * 4
+    nested = tree_advantages([-1, 0, 0, 2, 2, 2], [0, 2, 2, 3, 3, 3], [5] * 6, [1.0, 1.0, 0.0, 0.0, 0.0, 0.0])
+    assert nested.segments[0].value == pytest.approx(2 / 3)
+
+
+def test_a_way_on_for_which_a_branch_was_chosen_to_be_forked_is_compared_with_nothing():
+    """0 was forked at its least certain reply: its own way on is no draw like those of its forks."""
+    tree = tree_advantages(
+        [-1, -1, 0, 0], [0, 0, 2, 2], [5] * 4, [0.0, 1.0, 1.0, 0.0], [False, False, True, True]
+    )
+    assert tree.of(0) == [-1.0, -1.0, None, None, None]
+    assert tree.mask(0) == [True, True, False, False, False]
+    assert (tree.of(2)[2:], tree.of(3)[2:]) == ([1.0] * 3, [-1.0] * 3)
+    assert next(s for s in tree.segments if (s.branch, s.start) == (0, 2)).flag == "selected"
+    assert tree.of(1) == [1.0] * 5, "further up only the branch itself counts"
+
+
+def test_values_are_right_on_average_however_deep_failing_branches_are_forked():
+    """Three tosses, one head passes. After each tail a branch is forked twice more: true value 7/8."""
+    rng = np.random.default_rng(3)
+    found = []
+    for _ in range(1500):
+        parent, fork, steps, rewards = [-1], [0], [0], [0.0]
+        i = 0
+        while i < len(parent):
+            for toss in range(fork[i] + 1, 4):
+                steps[i] = toss
+                if rng.random() < 0.5:
+                    rewards[i] = 1.0
+                    break
+                if toss < 3:
+                    parent += [i, i]
+                    fork += [toss, toss]
+                    steps += [toss, toss]
+                    rewards += [0.0, 0.0]
+            i += 1
+        found.append(tree_advantages(parent, fork, steps, rewards).segments[0].value)
+    assert np.mean(found) == pytest.approx(7 / 8, abs=4 * np.std(found) / math.sqrt(len(found)))
 
 
 def test_a_fork_off_a_shared_step_belongs_to_whoever_made_the_step():

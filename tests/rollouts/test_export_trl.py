@@ -131,3 +131,28 @@ def test_without_trl_the_error_names_the_extra() -> None:
 
     with pytest.raises(EnvironmentLacks, match=r'pip install "rollout-fork\[trl\]"'):
         Chat(None, [])
+
+
+def test_what_two_branches_share_is_learnt_once_however_they_are_related(
+    make_run: MakeRun, make_record: Make, tmp_path: Path
+) -> None:
+    """b001 and b002 fork off b000, which failed; b003 forks off b001: with b002 it shares the steps of b000."""
+    first = make_record(0, "failed", actions=factories.FIX)
+    other = make_record(1, "failed", parent=first, fork_step=2, actions=factories.FIX[2:])
+    solved = make_record(2, parent=first, fork_step=2, actions=factories.FIX[2:])
+    late = make_record(3, parent=other, fork_step=3, actions=factories.FIX[3:])
+    got = rows(make_run(first, other, solved, late), "sft", tmp_path, form="prompt_completion")
+    assert [r["branch_id"] for r in got] == ["b002", "b003"]
+    assert [len(r["prompt"]) for r in got] == [2, 6]
+
+
+def test_log_probabilities_that_cannot_be_are_none(
+    make_run: MakeRun, make_record: Make, tmp_path: Path
+) -> None:
+    """One figure too few, or a server's word for "I will not say"."""
+    for number, logprobs in enumerate(([-0.1], [-9999.0, -0.2])):
+        record = make_record(0)
+        tokens = TokenRecord(prompt_ids=[1], completion_ids=[2, 3], logprobs=logprobs)
+        record.trajectory.turns = [t.model_copy(update={"tokens": tokens}) for t in record.trajectory.turns]
+        with pytest.raises(ConfigError, match=r"turns\[\]\.tokens\.logprobs has not one possible value"):
+            export(make_run(record), "ppo", tmp_path / str(number), require="logprobs")

@@ -116,3 +116,43 @@ def test_a_margin_that_is_none_is_told(
 ) -> None:
     with pytest.raises(ConfigError, match="margin"):
         export(make_run(*tree), "step_dpo", tmp_path / "out", margin=margin)
+
+
+@pytest.mark.parametrize(
+    ("to", "options"),
+    [("dpo", {"max_pairs": "abc"}), ("step_dpo", {"max_pairs": -1}), ("step_dpo", {"least": "two"})],
+)
+def test_a_number_of_something_is_checked(
+    make_run: MakeRun, tree: list[BranchRecord], tmp_path: Path, to: str, options: dict[str, Any]
+) -> None:
+    with pytest.raises(
+        ConfigError, match=f"export {to}: {next(iter(options))} is .*, must be a whole number"
+    ):
+        export(make_run(*tree), to, tmp_path / "out", **options)
+
+
+@pytest.mark.parametrize("to", ["dpo", "step_dpo", "ppo"])
+def test_a_prompt_that_cannot_be_told_as_it_was_said_leaves_its_branches_out(
+    make_run: MakeRun, make_record: Make, tmp_path: Path, to: str
+) -> None:
+    """A malformed call among the shared steps: with other arguments it would be another conversation."""
+    bad = ("bash", None, "no JSON object", None, False)
+    parent = make_record(0, "solved", actions=(bad, EDIT, *REST))
+    forks = [fork(make_record, parent, i, end, EDIT, 1) for i, end in ((1, "solved"), (2, "failed"))]
+    got, excluded = rows(make_run(parent, *forks), to, tmp_path / "out")
+    assert got == []
+    assert excluded["malformed_tool_call"] >= 3
+
+
+def test_a_branch_that_was_chosen_for_how_it_went_on_is_no_side_of_a_step_pair(
+    make_run: MakeRun, make_record: Make, tmp_path: Path
+) -> None:
+    """Its reply there was the one it was least sure of. Whole branches are compared all the same: both outcomes are facts."""
+    parent = make_record(0, "failed", actions=(*factories.FIX[:2], OTHER, *REST))
+    forks = [
+        make_record(i, end, parent=parent, fork_step=2, fork_by="uncertain", actions=(EDIT, *REST))
+        for i, end in ((1, "solved"), (2, "solved"))
+    ]
+    got, excluded = rows(make_run(parent, *forks), "step_dpo", tmp_path / "a")
+    assert (got, excluded["chosen_for_how_it_went_on"]) == ([], 1)
+    assert len(rows(make_run(parent, *forks), "dpo", tmp_path / "b")[0]) == 2
