@@ -25,8 +25,10 @@ PROGRAMS = Path(__file__).parent / "programs"
 SECONDS = 3.0
 #: Changes that throw away what was there: one edit cannot bring it back.
 _LOST = ("is left out", "nothing is returned")
-_TESTS = ["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
-_INSTRUCTION = "`{name}.py` has a bug: tests in `tests/` fail. Mend the function; leave the tests as they are.\n"
+_PYTEST = ["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+_INSTRUCTION = (
+    "`{name}.py` has a bug: tests in `tests/` fail. Mend the function; leave the tests as they are.\n"
+)
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,9 @@ def task_line(program: Program, code: str, task_id: str, what: str = "") -> dict
     return {
         "id": task_id,
         "instruction": _INSTRUCTION.format(name=name),
-        "files": {f"{name}.py": code, f"tests/test_{name}.py": _test_file(name, program.visible)},
-        "tests": {f"test_{name}_hidden.py": _test_file(name, (*program.visible, *program.hidden))},
+        "files": {f"{name}.py": code, f"tests/test_{name}.py": _tests(name, [[c] for c in program.visible])},
+        # One test, so that the reward is 1 or 0: shares of tests passed taught less on training programs.
+        "tests": {f"test_{name}_hidden.py": _tests(name, [[*program.visible, *program.hidden]])},
         "timeout_s": 20.0,
         "language": "python",
         "group": name,
@@ -90,8 +93,12 @@ def task_line(program: Program, code: str, task_id: str, what: str = "") -> dict
     }
 
 
-def _test_file(name: str, checks: Sequence[str]) -> str:
-    tests = [f"\n\ndef test_{number}():\n    assert {check}\n" for number, check in enumerate(checks, 1)]
+def _tests(name: str, checks: Sequence[Sequence[str]]) -> str:
+    """A test file with one test for each list of checks."""
+    tests = [
+        "".join([f"\n\ndef test_{number}():\n", *(f"    assert {check}\n" for check in together)])
+        for number, together in enumerate(checks, 1)
+    ]
     return f"from {name} import {name}\n{''.join(tests)}"
 
 
@@ -115,7 +122,7 @@ async def _noticed(program: Program, task: Task, each: int, seed: int, pool: Ker
             if len(found) == each:
                 break
             await kernel.write(f"{task.base.workdir}/{file}", mutant.after.encode())
-            result = await kernel.run(_TESTS, cwd=task.base.workdir, limits=Limits(wall_s=SECONDS))
+            result = await kernel.run(_PYTEST, cwd=task.base.workdir, limits=Limits(wall_s=SECONDS))
             if result.ended == "exited" and result.exit_code == 1:
                 found.append(mutant)
     return found

@@ -34,8 +34,12 @@ class StepSize:
     """How far one update goes."""
 
     kl: float = 0.5  #: mean KL divergence of a choice between the policies before and after, in nats
-    damping: float = 0.3  #: added to the Fisher matrix's diagonal, in units of its mean: tames what few rows show
-    pull: float = 0.002  #: of the weights back to where learning began (L2), which features without evidence keep
+    damping: float = (
+        1.0  #: added to the Fisher matrix's diagonal, in units of its mean: tames what few rows show
+    )
+    pull: float = (
+        0.002  #: of the weights back to where learning began (L2), which features without evidence keep
+    )
 
 
 @dataclass(frozen=True)
