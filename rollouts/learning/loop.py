@@ -31,6 +31,8 @@ from .update import Credit, Row, StepSize, Update, read_rollouts, scores_of, upd
 
 ARMS: tuple[Credit, ...] = ("tree", "group")
 Say = Callable[[str], None]
+#: In place of a round's number: seeds that no round has, and no export.
+EVALUATION = 1000
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,9 @@ class Settings:
     tries: int = 6  #: edits a branch may test
     #: branches of a training task; those of `tree` are what its forks branch off
     branches: Mapping[str, int] = field(default_factory=lambda: {"tree": 1, "group": 4})
-    #: how the branches of `tree` are forked (the section `fork` of a config): once tests were run, the fault localised
-    #: and the file read, which is the same in every branch; the next step is the first that is chosen
-    fork: Mapping[str, Any] = field(default_factory=lambda: {"at": "step", "step": 3, "branches": 4})
+    #: how the branches of `tree` are forked (the section `fork` of a config, one round): after the first edit that
+    #: did not mend the code. What went before is shared, and its steps are taken once
+    fork: Mapping[str, Any] = field(default_factory=lambda: {"at": "recovery", "branches": 5})
     seeds: int = 3  #: branches of a held-out task
     step: StepSize = field(default_factory=StepSize)
 
@@ -59,7 +61,7 @@ class Round:
 
     arm: Credit
     number: int
-    pass_rate: float  #: of all its branches, with the weights before the update
+    pass_rate: float  #: with the weights before the update; the forks of a branch count as one with it
     branches: int
     steps: int  #: environment steps (tool calls) that were taken
     learned_steps: int  #: of whole rollouts within the steps that both arms had; the others taught nothing
@@ -84,9 +86,9 @@ def learn(out: Path, settings: Settings, say: Say = print) -> Learned:
     """
     out.mkdir(parents=True, exist_ok=True)
     _claim(out / "settings.yaml", settings)
-    training, held_out = _tasks(out, settings, say)
+    training, held_out = task_lists(out, settings, say)
     for arm in ARMS:
-        _save(out / arm / "weights-0.json", vector(_origin(settings)))
+        save_weights(out / arm / "weights-0.json", vector(origin(settings)))
     rounds: list[Round] = []
     for number in range(settings.rounds):
         rounds += _round(out, settings, training, number, say)
@@ -95,14 +97,14 @@ def learn(out: Path, settings: Settings, say: Say = print) -> Learned:
     runs = {name: out / f"held-out-{name}" for name in last}
     for name, weights in last.items():
         say(f"held-out programs, weights {name}")
-        _run(_config(settings, held_out, weights, settings.seeds, 1000), runs[name])
+        _run(_config(settings, held_out, weights, settings.seeds, EVALUATION), runs[name])
     tree, group = compare_runs([runs["base"], runs["tree"], runs["group"]])
     between = compare_runs([runs["group"], runs["tree"]])[0]
     return Learned(settings, tuple(rounds), runs, {"tree": tree, "group": group}, between)
 
 
-def _tasks(out: Path, settings: Settings, say: Say) -> tuple[Path, Path]:
-    """The two task lists, made once."""
+def task_lists(out: Path, settings: Settings, say: Say) -> tuple[Path, Path]:
+    """The lists of training and of held-out tasks, made once."""
     lists = out / "tasks" / "training.jsonl", out / "tasks" / "held-out.jsonl"
     learned, kept = split(read_programs(), settings.training, settings.seed)
     plans = (learned, settings.mutants), (kept[: settings.held_out], 1)
@@ -129,22 +131,27 @@ def _round(out: Path, settings: Settings, tasks: Path, number: int, say: Say) ->
     """Both arms: rollouts, and an update from as many environment steps as both of them have."""
     collected: dict[Credit, list[list[Row]]] = {}
     for arm in ARMS:
-        run = out / arm / f"round-{number}"
-        weights = out / arm / f"weights-{number}.json"
-        fork = dict(settings.fork) if arm == "tree" else None
-        _run(_config(settings, tasks, weights, settings.branches[arm], number, fork), run)
-        collected[arm] = list(read_rollouts(run / "exports" / "transitions" / "transitions.jsonl"))
+        weights, run = out / arm / f"weights-{number}.json", out / arm / f"round-{number}"
+        collected[arm] = collect(settings, tasks, weights, arm, number, run)
     budget = min(sum(map(len, rollouts)) for rollouts in collected.values())
     for arm, rollouts in collected.items():
         before = vector(out / arm / f"weights-{number}.json")
         within = _within(rollouts, budget)
-        made = update(before, vector(_origin(settings)), scores_of(within, arm), settings.step)
-        _save(out / arm / f"weights-{number + 1}.json", made.weights)
+        made = update(before, vector(origin(settings)), scores_of(within, arm), settings.step)
+        save_weights(out / arm / f"weights-{number + 1}.json", made.weights)
         taken, learned = sum(map(len, rollouts)), sum(map(len, within))
-        ends = _ends(rollouts)
-        rate = ends.count("solved") / len(ends)
-        say(f"round {number + 1}, {arm}: {rate:.1%} of {len(ends)} branches solved; {taken} steps")
-        yield Round(arm, number, rate, len(ends), taken, learned, made)
+        rate, branches = _pass_rate(rollouts)
+        say(f"round {number + 1}, {arm}: {rate:.1%} solved, {branches} branches, {taken} steps")
+        yield Round(arm, number, rate, branches, taken, learned, made)
+
+
+def collect(
+    settings: Settings, tasks: Path, weights: Path, arm: Credit, number: int, run: Path
+) -> list[list[Row]]:
+    """The exported steps of one batch of rollouts in the run directory `run`; `number` sets its seed."""
+    fork = dict(settings.fork) if arm == "tree" else None
+    _run(_config(settings, tasks, weights, settings.branches[arm], number, fork), run)
+    return list(read_rollouts(run / "exports" / "transitions" / "transitions.jsonl"))
 
 
 def _config(
@@ -168,7 +175,7 @@ def _config(
             "engine": {"kind": "inline"},
             "fork": fork,
             "snapshots": "changes" if fork else "off",
-            "exports": [] if number >= 1000 else ["transitions"],
+            "exports": [] if number >= EVALUATION else ["transitions"],
             "report": False,
         }
     )
@@ -193,17 +200,26 @@ def _within(rollouts: Sequence[list[Row]], budget: int) -> list[list[Row]]:
     return kept
 
 
-def _ends(rollouts: Sequence[list[Row]]) -> list[str]:
-    """The ending of every branch that has a reward."""
-    found = {(row["rollout_id"], row["branch_id"]): row["ending"] for rows in rollouts for row in rows}
-    return list(found.values())
+def _pass_rate(rollouts: Sequence[list[Row]]) -> tuple[float, int]:
+    """(the share solved, how many branches). The mean over a branch and its forks is one draw of the policy:
+    where branches are forked depends on what they tried, so they must not outvote those that are not."""
+    endings = {
+        (row["rollout_id"], row["parent"] or row["branch_id"], row["branch_id"]): row["ending"]
+        for rows in rollouts
+        for row in rows
+    }
+    draws: dict[tuple[str, str], list[bool]] = {}
+    for (rollout, root, _), ending in endings.items():
+        draws.setdefault((rollout, root), []).append(ending == "solved")
+    return sum(sum(ends) / len(ends) for ends in draws.values()) / len(draws), len(endings)
 
 
-def _origin(settings: Settings) -> dict[str, float]:
+def origin(settings: Settings) -> dict[str, float]:
+    """The weights that learning begins with."""
     return dict(DEFAULTS) if settings.base == "shipped" else dict.fromkeys(NAMES, 0.0)
 
 
-def _save(path: Path, weights: Floats) -> None:
+def save_weights(path: Path, weights: Floats) -> None:
     """As the mutation policy's option `weights` reads them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     values = dict(zip(NAMES, map(float, weights), strict=True))
