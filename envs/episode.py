@@ -133,6 +133,11 @@ class Episode:
         return kernel
 
     @property
+    def closed(self) -> bool:
+        """Whether its kernel was given back."""
+        return self._closed
+
+    @property
     def done(self) -> bool:
         """Whether the work was handed in, or the episode closed."""
         return self._closed or self._context.answer is not None

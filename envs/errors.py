@@ -4,7 +4,9 @@
     ├── TaskError        tasks cannot be read: a missing path, nothing there, an unknown id
     │   └── TaskInvalid  one task is broken; carries every problem with file and line
     ├── ToolError        raised by a tool to tell the agent what was wrong; becomes an observation
-    └── EpisodeOver      a step, fork or reset that the episode's state does not allow
+    ├── EpisodeOver      a step, fork or reset that the episode's state does not allow
+    ├── EpisodeFailed    the machinery failed in a gymnasium env: there is no reward, and none is made up
+    └── StateUnusable    a saved state that this env cannot go on from: foreign, or its snapshot is gone
 
 What an agent does wrong is never an exception: it is an observation. The sandbox's errors are in
 `kernel_pool.errors`.
@@ -55,3 +57,11 @@ class ToolError(EnvError):
 
 class EpisodeOver(EnvError):
     """The episode has ended, or has not begun."""
+
+
+class EpisodeFailed(EnvError):
+    """The sandbox or the verifier failed under an episode; `__cause__` says how. Reset the env to go on."""
+
+
+class StateUnusable(EnvError):
+    """A saved state that this env cannot go on from."""

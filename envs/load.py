@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from kernel_pool.kernel import Images
@@ -20,6 +21,9 @@ STARTER = Path(__file__).parent / "suite" / "starter.txt"
 VISUAL = Path(__file__).parent / "suite" / "visual_tasks"
 #: Texts to write under constraints (`suite:constraints`).
 CONSTRAINTS = Path(__file__).parent / "suite" / "constraint_tasks"
+
+#: Names that stand for tasks of this package.
+BUNDLED = ("suite", "suite:starter", "suite:visual", "suite:constraints")
 
 
 def load_tasks(
@@ -55,6 +59,60 @@ def load_tasks(
     return TaskSet(tuple(chosen), tuple(problems))
 
 
+def choose_tasks(
+    task: Task | Path | str | None,
+    suite: TaskSet | Path | str | None = None,
+    task_ids: Sequence[str] | None = None,
+    *,
+    images: Images = "none",
+) -> TaskSet:
+    """The tasks of an env, given as one task (itself, its directory, or a bundled task's id) or as a suite.
+
+    `suite` is what `load_tasks` takes, or its result; `task_ids` keeps only these. Raises `TaskError` when not
+    exactly one of both is given, when a task cannot be read, and where no task is left.
+    """
+    if (task is None) == (suite is None):
+        raise TaskError("give either `task` or `suite`")
+    if isinstance(task, Task):
+        return TaskSet((task,))
+    if isinstance(suite, TaskSet):
+        known = {each.id: each for each in suite}
+        found = [known[key] for key in _known(Path("suite"), known, task_ids)] if task_ids else list(suite)
+    elif isinstance(suite, str) and suite in BUNDLED:
+        found = list(_bundled(suite, tuple(task_ids or ()), images))
+    elif suite is not None:
+        found = list(_usable(load_tasks(suite, task_ids, images=images)))
+    else:
+        assert task is not None
+        found = [_one(task, images)]
+    if not found:
+        raise TaskError("there is no task in the suite")
+    return TaskSet(tuple(found))
+
+
+def _one(task: Path | str, images: Images) -> Task:
+    directory = Path(task)
+    if isinstance(task, str) and "/" not in task and not is_task_dir(directory):
+        below = {path.name: path for root in (SUITE, VISUAL, CONSTRAINTS) for path in _directories(root)}
+        directory = below[_known(Path("suite"), below, [task])[0]]
+    elif not is_task_dir(directory):
+        raise TaskError(f"{task}: is no task directory (it has instruction.md and task.toml)")
+    return next(iter(_usable(load_tasks(directory, images=images))))
+
+
+@functools.cache
+def _bundled(name: str, ids: tuple[str, ...], images: Images) -> TaskSet:
+    """Tasks that come with this package, which do not change: read once a process, however many envs there are."""
+    return load_tasks(name, ids, images=images)
+
+
+def _usable(found: TaskSet) -> TaskSet:
+    """The tasks, if any could be read."""
+    if not found.tasks:
+        raise TaskInvalid(found.problems)
+    return found
+
+
 def _read(
     root: Path, cache: Path | None, images: Images
 ) -> Iterator[tuple[Path, int | None, Task | TaskInvalid]]:
@@ -88,7 +146,7 @@ def _read_dir(directory: Path, images: Images) -> Task | TaskInvalid:
         return TaskInvalid([TaskProblem(directory, None, f"cannot be read ({error.strerror or error})")])
 
 
-def _known(root: Path, tasks: dict[str, Task], ids: Sequence[str]) -> list[str]:
+def _known(root: Path, tasks: Mapping[str, object], ids: Sequence[str]) -> list[str]:
     for wanted in ids:
         if wanted not in tasks:
             near = difflib.get_close_matches(wanted, tasks, n=1)

@@ -16,6 +16,7 @@ from kernel_pool.kernel import Images
 from kernel_pool.registry import backend as make_backend
 from verifiers import Part, Pipeline, Submission, Verdict, Verifier, VerifierError
 from verifiers import verifier as make_verifier
+from verifiers.declared import APPLIES, DECLARED
 from verifiers.judge import Asked
 
 from .config import RunConfig, VerifierConfig
@@ -216,12 +217,8 @@ def build_verifier(config: RunConfig, judge: Asked | None = None, *, heldout: bo
         raise ConfigError(f"verify.{'confirm.' if own else ''}parts: {error}") from error
 
 
-#: Without parts in the config: the cheap ones first. Each applies to the tasks that declare it.
-_DECLARED = (
-    VerifierConfig(name="constraints"),
-    VerifierConfig(name="build", stage=1),
-    VerifierConfig(name="visual", stage=2),
-)
+#: Without parts in the config: what the tasks declare.
+_DECLARED = tuple(VerifierConfig(name=name, stage=stage) for name, stage in DECLARED)
 
 
 def _part(part: VerifierConfig, config: RunConfig, judge: Asked | None) -> Part:
@@ -262,15 +259,7 @@ def _when(part: VerifierConfig) -> Callable[[Submission], bool] | None:
     """Where a part applies. One that the config gives constraints asks them of every task."""
     if part.name == "constraints" and part.options.get("constraints") is not None:
         return None
-    return _WHEN.get(part.name)
-
-
-#: What a task has to bring for a verifier to apply to it; verifiers not named here apply always.
-_WHEN: dict[str, Callable[[Submission], bool]] = {
-    "build": lambda work: work.tests is not None and bool(work.tests.command),
-    "visual": lambda work: "visual" in work.extras,
-    "constraints": lambda work: "constraints" in work.extras,
-}
+    return APPLIES.get(part.name)
 
 
 def branch_settings(config: RunConfig, run_id: str) -> BranchSettings:

@@ -179,6 +179,7 @@ class PlainProgress:
 def ranking_line(ranking: RankingRecord) -> str:
     """One rollout in one line."""
     passes, n = ranking.power["passes"], ranking.power["n"]
+    forks = f" and {len(ranking.order) - n} forks" if len(ranking.order) > n else ""
     missing = f", {len(ranking.missing)} missing" if ranking.missing else ""
     winner = f"winner {ranking.winner}" if ranking.winner else "no winner"
-    return f"  {ranking.task_id:<28} {passes}/{n} solved{missing}, {winner}"
+    return f"  {ranking.task_id:<28} {passes}/{n} solved{forks}{missing}, {winner}"

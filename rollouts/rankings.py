@@ -10,9 +10,11 @@ from ranking import (
     Comparison,
     DuplicateCandidate,
     FalseWinners,
+    Ranking,
     false_winner_rate,
     objective_comparisons,
     rank,
+    report_power,
 )
 
 from .records import BranchRecord, JudgeSaid, RankingRecord
@@ -52,13 +54,20 @@ def rank_rollout(records: Sequence[BranchRecord], judge: JudgeSaid | None = None
         winner_reason=ranking.winner_reason,
         order=[{"branch_id": names[line.index], **_line(asdict(line))} for line in ranking.order],
         missing=[names[index] for index in ranking.missing],
-        power=asdict(ranking.power),
+        power=asdict(report_power(_independent(records, ranking), ranked=True)),
         comparisons=ranking.comparisons,
         invalid=ranking.invalid,
         converged=ranking.converged,
         components=ranking.components,
         judge=judge,
     )
+
+
+def _independent(records: Sequence[BranchRecord], ranking: Ranking) -> list[bool]:
+    """Whether each branch from the prepared state was solved, best first. Forks share their parent's luck, so
+    they are ranked, and in no rate."""
+    in_order = [records[line.index] for line in ranking.order]
+    return [r.result.ending == "solved" for r in in_order if r.lineage.parent is None]
 
 
 def _comparisons(

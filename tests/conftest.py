@@ -15,6 +15,7 @@ _TOGETHER = {
     "test_judge_rewards": "ray",
     "test_nothing_left": "ray",
     "test_ray_job": "ray",
+    "test_ray_vector": "ray",
     "test_docker": "engine",
     "test_docker_life": "engine",
     "test_docker_limits": "engine",

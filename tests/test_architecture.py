@@ -33,6 +33,7 @@ LAYERS = (
     {"batch"},
     {"refork"},
     {"api", "doctor"},
+    {"trainers"},
     {"learning"},
     {"cli_audit", "cli_compare"},
     {"cli", "__main__", "__init__"},

@@ -4,6 +4,7 @@ A verifier takes a `Submission` and says a `Verdict`; several become one in a `P
 `verifier.py`, then `build.py`.
 """
 
+from .declared import declared
 from .errors import BadPipeline, EmptyPipeline, VerifierError
 from .pipeline import Part, Pipeline
 from .registry import VERIFIERS, verifier
@@ -25,5 +26,6 @@ __all__ = [
     "Verdict",
     "Verifier",
     "VerifierError",
+    "declared",
     "verifier",
 ]

@@ -73,6 +73,11 @@ class Pipeline:
         if sum(part.weight for part in self._parts) <= 0:
             raise BadPipeline("all weights are 0, so there would be no score")
 
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """The names of all parts, in order, whether they apply to a submission or not."""
+        return tuple(part.verifier.name for part in self._parts)
+
     async def verify(self, submission: Submission, pool: KernelPool) -> Verdict:
         """The combined verdict, with those of the parts in `parts`. Never raises for a part that breaks."""
         started = time.monotonic()

@@ -22,7 +22,22 @@ EXPORTERS = {
     "transitions": "rollouts.exports.transitions:Transitions",
     "sft": "rollouts.exports.sft:Sft",
     "dpo": "rollouts.exports.dpo:Dpo",
+    "step_dpo": "rollouts.exports.step_dpo:StepDpo",
+    "kto": "rollouts.exports.kto:Kto",
+    "grpo": "rollouts.exports.grpo:Grpo",
     "ppo": "rollouts.exports.ppo:Ppo",
+    "episodes": "rollouts.exports.neutral:Episodes",
+    "verl_prompts": "rollouts.exports.verl:VerlPrompts",
+    "verl_sft": "rollouts.exports.verl:VerlSft",
+    "verl_rollouts": "rollouts.exports.verl:VerlRollouts",
+    "skyrl_prompts": "rollouts.exports.skyrl:SkyrlPrompts",
+    "skyrl_rollouts": "rollouts.exports.skyrl:SkyrlRollouts",
+    "slime_prompts": "rollouts.exports.slime:SlimePrompts",
+    "slime_samples": "rollouts.exports.slime:SlimeSamples",
+    "prime_tasks": "rollouts.exports.prime:PrimeTasks",
+    "prime_traces": "rollouts.exports.prime:PrimeTraces",
+    "rllib": "rollouts.exports.rllib:Rllib",
+    "minari": "rollouts.exports.minari:Minari",
 }
 
 

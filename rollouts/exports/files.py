@@ -40,6 +40,9 @@ class RowFile(Protocol):
 FILES = {
     "jsonl": "rollouts.exports.files:JsonlFile",
     "parquet": "rollouts.exports.files:ParquetFile",
+    "nested": "rollouts.exports.nested:NestedParquetFile",
+    "rllib": "rollouts.exports.rllib_file:RllibFile",
+    "minari": "rollouts.exports.minari:MinariFile",
 }
 
 

@@ -52,12 +52,23 @@ class Credit:
         place = self._places.get(branch_id)
         return None if place is None else self._groups[place]
 
-    def owner(self, branch_id: str, step: int) -> str:
-        """Whose step it is: the branch itself, or the one further up that made this shared one."""
-        twig = self._twigs[self._places[branch_id]]
-        while twig.parent is not None and step < twig.fork_step:
-            twig = self._twigs[self._places[twig.parent]]
-        return twig.branch_id
+    def fork_of(self, branch_id: str) -> tuple[str | None, int]:
+        """(branch whose line it left, after how many steps); (None, 0) for the task's prepared state.
+
+        A fork of steps that the parent shares itself has left the line of somebody further up.
+        """
+        place = self._places.get(branch_id)
+        if place is None:
+            return branch_id, -1  # of a parent that is not there: a line of its own
+        step, above = self._twigs[place].fork_step, self._twigs[place].parent
+        while above is not None and step <= self._twigs[self._places[above]].fork_step:
+            above = self._twigs[self._places[above]].parent
+        return above, 0 if above is None else step
+
+    def value(self, branch_id: str, step: int) -> tuple[float | None, int]:
+        """(mean reward, number) of the branches that went on from there as this one did, up to the next fork."""
+        place = self._places.get(branch_id)
+        return (None, 0) if place is None else self._values.get((place, step), (None, 0))
 
     @cached_property
     def tree(self) -> TreeAdvantages:
@@ -69,6 +80,14 @@ class Credit:
             [twig.steps for twig in self._twigs],
             [twig.reward for twig in self._twigs],
         )
+
+    @cached_property
+    def _values(self) -> dict[tuple[int, int], tuple[float | None, int]]:
+        rewards = [twig.reward for twig in self._twigs]
+        return {
+            (s.branch, s.start): (s.value, sum(rewards[i] is not None for i in s.branches))
+            for s in self.tree.segments
+        }
 
     @cached_property
     def _groups(self) -> tuple[float | None, ...]:

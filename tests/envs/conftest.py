@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from envs import load_tasks
 from envs.task import Task
 from kernel_pool import BaseSpec, CopyIn
 from kernel_pool.pool import KernelPool
@@ -58,3 +59,28 @@ def task(tmp_path: Path) -> Task:
         tests=TestPlan(home / "tests", command="python -m pytest /tests", result="pytest"),
         digest="d" * 64,
     )
+
+
+@pytest.fixture(scope="module")
+def add_task(tmp_path_factory: pytest.TempPathFactory) -> Task:
+    """A task with one bug, one visible and two hidden tests, read from its directory."""
+    home = tmp_path_factory.mktemp("tasks") / "add"
+    files = {
+        "instruction.md": "Make `add` add.\n",
+        "task.toml": '[metadata.rollout_fork]\nlanguage = "python"\nvisible_tests = "python -m pytest -q"\n'
+        'hidden_tests = "python -m pytest /tests"\n',
+        "environment/Dockerfile": "FROM python:3.11-slim\nWORKDIR /app\nCOPY app/ /app/\n",
+        "environment/app/add.py": ADD,
+        "environment/app/test_add.py": TEST_ADD,
+        "tests/test_hidden.py": TEST_ADD + "\n\ndef test_zero():\n    assert add(0, 0) == 0\n",
+    }
+    for name, text in files.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(text)
+    return load_tasks(home).tasks[0]
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Options of a local back-end for all envs of a module, with a store of its own."""
+    return {"state_dir": str(tmp_path_factory.mktemp("env-kernels"))}

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 from envs.lineage import cut
-from envs.trajectory import Message, Observation, Step, ToolCall, Trajectory, Turn, Usage
+from envs.trajectory import Message, Observation, Step, TokenRecord, ToolCall, Trajectory, Turn, Usage
 from rollouts.records import (
     BranchRecord,
     EnvironmentLayer,
@@ -66,8 +66,10 @@ def make_record(
     examples: str = "",
     system: str = "You are a careful programmer.",
     temperature: float | None = 0.8,
+    tokens: bool = False,
 ) -> BranchRecord:
-    """A branch that ended as `ending`. With `parent`, one that shares its first `fork_step` steps."""
+    """A branch that ended as `ending`. With `parent`, one that shares its first `fork_step` steps. With `tokens`,
+    one whose policy gave token ids and log-probabilities."""
     missing = ending in ("policy_error", "infra_error", "cancelled")
     actions = actions if actions is not None else (FIX if ending == "solved" else MISS)
     branch_id = f"b{index:03d}"
@@ -79,7 +81,7 @@ def make_record(
             messages=[Message(role="system", content=system), Message(role="user", content=user)], tools=TOOLS
         )
     for action in actions:
-        _take(trajectory, branch_id, action)
+        _take(trajectory, branch_id, action, tokens)
     trajectory.answer = "done" if actions and actions[-1][0] == "submit" else None
     trajectory.stop = {"truncated": "steps"}.get(ending, "submitted")
     verdict = None if missing else _verdict(outcome or ("pass" if ending == "solved" else "fail"))
@@ -139,7 +141,7 @@ def make_ranking(rollout_id: str = "cart-total", winner: str | None = "b000") ->
     )
 
 
-def _take(t: Trajectory, branch: str, action: Action) -> None:
+def _take(t: Trajectory, branch: str, action: Action, tokens: bool) -> None:
     """One reply with one call, and its result."""
     tool, arguments, output, code, changed = action
     call = ToolCall(
@@ -149,10 +151,19 @@ def _take(t: Trajectory, branch: str, action: Action) -> None:
         raw="{not json" if arguments is None else "",
     )
     at = len(t.messages)
+    given = _tokens(t, f"Next: {tool}") if tokens else None
     t.messages.append(Message(role="assistant", content=f"Next: {tool}", tool_calls=(call,)))
     t.messages.append(Message(role="tool", content=output, tool_call_id=call.id, name=tool))
     usage = Usage(input_tokens=100, output_tokens=20)
-    turn = Turn(index=len(t.turns), message=at, seconds=0.1, finish="tool_calls", usage=usage, log_prob=-0.5)
+    turn = Turn(
+        index=len(t.turns),
+        message=at,
+        seconds=0.1,
+        finish="tool_calls",
+        usage=usage,
+        log_prob=-0.5,
+        tokens=given,
+    )
     t.turns.append(turn)
     state = (
         _digest(f"{branch}{len(t.steps)}") if changed else (t.steps[-1].state if t.steps else _digest("base"))
@@ -174,6 +185,18 @@ def _take(t: Trajectory, branch: str, action: Action) -> None:
             log_prob=-0.5,
         )
     )
+
+
+def _tokens(t: Trajectory, said: str) -> TokenRecord:
+    """What a server says that never tokenises a history anew: a letter is a token."""
+    ids = [ord(letter) for letter in said]
+    last = t.turns[-1].tokens if t.turns else None
+    if last is None:
+        prompt = [ord(letter) for message in t.messages for letter in message.content]
+    else:
+        result = [ord(letter) for letter in t.messages[-1].content]
+        prompt = [*(last.prompt_ids or ()), *(last.completion_ids or ()), *result]
+    return TokenRecord(prompt_ids=prompt, completion_ids=ids, logprobs=[-i / 64 for i in range(len(ids))])
 
 
 def _verdict(outcome: str) -> Verdict:

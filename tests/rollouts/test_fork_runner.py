@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -162,3 +163,10 @@ async def test_a_fork_of_an_earlier_process_needs_its_archive(pool: KernelPool, 
     runner = ForkRunner(pool, ScriptedPolicy.of(SOLVE), BuildVerifier())
     with pytest.raises(RunDirError, match="give the runner an archive"):
         await collect(runner, task, AtStep("b000", 2, 1, first=1), done=[parent])
+
+
+def test_the_function_fork_keeps_its_name_when_the_module_is_loaded() -> None:
+    import rollouts
+
+    importlib.import_module("rollouts.fork")
+    assert callable(rollouts.fork)

@@ -32,7 +32,7 @@ def rollouts(make_record: Callable[..., BranchRecord]) -> list[list[Admitted]]:
     found = []
     for task, text in TASKS.items():
         records = (
-            make_record(i, ending, rollout_id=task, instruction=text)
+            make_record(i, ending, rollout_id=task, instruction=text, tokens=True)
             for i, ending in enumerate(("solved", "failed", "solved"))
         )
         admitted = [Gate().admit(record) for record in records]

@@ -91,7 +91,16 @@ def _said(reply: Reply) -> list[str]:
 
 
 def _prompt(request: ModelRequest) -> list[str]:
-    return tokens(json.dumps(request.body.get("messages", [])))
+    """The conversation as a chat template writes it: a reply that comes back unchanged gives the tokens it was."""
+    written = [
+        f"<|{m.get('role')}|>{m.get('content') or ''}{_called(m)}" for m in request.body.get("messages", [])
+    ]
+    return tokens("".join(written) + "<|assistant|>")
+
+
+def _called(message: dict[str, Any]) -> str:
+    calls = [call.get("function") or {} for call in message.get("tool_calls") or ()]
+    return "".join(f"{call.get('name', '')}{call.get('arguments', '')}" for call in calls)
 
 
 def _entry(token: str) -> dict[str, Any]:

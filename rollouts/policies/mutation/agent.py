@@ -35,7 +35,7 @@ Call = tuple[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class _Move:
+class Move:
     """The next message: why, which calls, and how likely they were."""
 
     why: str
@@ -121,8 +121,10 @@ class MutationPolicy:
                 Message(role="assistant", content=text), "stop", log_prob=0.0, effective=effective
             )
         state = replay(messages)
-        move = self._opening(state) or self._edit(state, messages, sampling.seed, temperature)
-        move = _with_timeouts(move, state, tools)
+        due = self.due(state)
+        if isinstance(due, Options):
+            due = self._draw(due, state, fingerprint(messages), sampling.seed, temperature)
+        move = with_timeouts(due, state, tools)
         turn = sum(message.role == "assistant" for message in messages)
         calls = tuple(
             ToolCall(id=f"call_{turn}_{position}", name=name, arguments=arguments)
@@ -139,6 +141,25 @@ class MutationPolicy:
     async def close(self) -> None:
         """Nothing is held."""
 
+    def due(self, state: State) -> Move | Options:
+        """What comes next: a deterministic move, or the edits of which one is to be chosen."""
+        move = self._opening(state)
+        if move is not None:
+            return move
+        limit = self._limit(state)
+        if state.tries >= limit:
+            return _submit(_left_failing(state, f"{state.tries} edits were tried"), state)
+        options = _options(state)
+        return options if options.edits else _submit(_left_failing(state, "no edit is left to try"), state)
+
+    def trial(self, options: Options, index: int, state: State) -> Move:
+        """The move that tries one of the edits: make it, and run the tests."""
+        start, path, edit = options.edits[index]
+        text = start.files[path]
+        target = {**start.files, path: text[: edit.start] + edit.new + text[edit.end :]}
+        why = f"Try {state.tries + 1} of {self._limit(state)}: {_told(path, edit, text)}"
+        return Move(why, (*_changes(state, target), ("run_tests", {})))
+
     def _limit(self, state: State) -> int:
         """The edits to try: a third as many where all that is known of the sources is their text."""
         python = any(path.endswith(".py") for path in state.base)
@@ -147,12 +168,12 @@ class MutationPolicy:
     def _temperature(self, sampling: Sampling) -> float:
         return self.temperature if sampling.temperature is None else sampling.temperature
 
-    def _opening(self, state: State) -> _Move | None:
+    def _opening(self, state: State) -> Move | None:
         """Everything but the choice of an edit; None when it is time for one."""
         if state.refused >= REFUSALS:
             return _submit("The files could not be edited as read; nothing more was tried.", state)
         if not state.tested or state.best is None:
-            return _Move("Run the visible tests.", (("run_tests", {}),))
+            return Move("Run the visible tests.", (("run_tests", {}),))
         if state.best.green:
             if state.kept:
                 return _submit(f"All visible tests pass now; edits tried: {state.tries}.", state)
@@ -160,24 +181,19 @@ class MutationPolicy:
         if not state.located:
             command = spectrum.command(state.best.files)
             why = "Find the lines that failing tests run and passing tests do not."
-            return _Move(why, (("bash", {"command": command, "timeout_s": 30.0}),))
+            return Move(why, (("bash", {"command": command, "timeout_s": 30.0}),))
         reads = _reads(state)
         if reads:
-            return _Move("Read the most suspicious files.", tuple(reads))
+            return Move("Read the most suspicious files.", tuple(reads))
         return None
 
-    def _edit(self, state: State, messages: Sequence[Message], seed: int | None, temperature: float) -> _Move:
-        """Draw the next edit, or hand in when there is none left."""
-        limit = self._limit(state)
-        if state.tries >= limit:
-            return _submit(_left_failing(state, f"{state.tries} edits were tried"), state)
-        options = _options(state)
-        if not options.edits:
-            return _submit(_left_failing(state, "no edit is left to try"), state)
+    def _draw(
+        self, options: Options, state: State, history: str, seed: int | None, temperature: float
+    ) -> Move:
+        """Draw the next edit; `history` is the digest of what was said and done so far."""
         log_p, p = weights.probabilities(options.features, self._weights, temperature)
-        rng = Random(sha256(f"{seed}:{fingerprint(messages)}".encode()).digest())
+        rng = Random(sha256(f"{seed}:{history}".encode()).digest())
         drawn = weights.draw(p, rng)
-        start, path, edit = options.edits[drawn]
         event = {
             "kind": "choice",
             "features": weights.named(options.features[drawn]),
@@ -185,22 +201,19 @@ class MutationPolicy:
             "temperature": temperature,
             "n_candidates": len(options.edits),
         }
-        text = start.files[path]
-        target = {**start.files, path: text[: edit.start] + edit.new + text[edit.end :]}
-        calls = [*_changes(state, target), ("run_tests", {})]
-        why = f"Try {state.tries + 1} of {limit}: {_told(path, edit, text)}"
-        return _Move(why, tuple(calls), float(log_p[drawn]), event)
+        tried = self.trial(options, drawn, state)
+        return Move(tried.why, tried.calls, float(log_p[drawn]), event)
 
 
 @dataclass(frozen=True)
-class _Options:
+class Options:
     """The edits that have not been tried, each with the state it starts from, and their features."""
 
     edits: list[tuple[Start, str, Mutation]]
     features: weights.Floats
 
 
-def _options(state: State) -> _Options:
+def _options(state: State) -> Options:
     edits_left: list[tuple[Start, str, Mutation]] = []
     rows = [np.zeros((0, len(weights.NAMES)))]
     for start in state.starts():
@@ -215,7 +228,7 @@ def _options(state: State) -> _Options:
         features[:, weights.COLUMN["from_origin"]] = float(start.files != state.base)
         rows.append(features)
         edits_left += [(start, pool.paths[i], pool.edits[i]) for i in left]
-    return _Options(edits_left, np.concatenate(rows))
+    return Options(edits_left, np.concatenate(rows))
 
 
 def _paths(start: Start) -> list[str]:
@@ -269,10 +282,10 @@ def _edit_call(path: str, before: str, after: str) -> list[Call]:
     return [("edit_file", {"path": path, "old": edit[0], "new": edit[1]})]
 
 
-def _submit(answer: str, state: State) -> _Move:
+def _submit(answer: str, state: State) -> Move:
     """Hand in the best state."""
     undo = [call for path in state.dirty for call in _edit_call(path, state.current[path], state.base[path])]
-    return _Move(answer, (*undo, ("submit", {"answer": answer})))
+    return Move(answer, (*undo, ("submit", {"answer": answer})))
 
 
 def _left_failing(state: State, why: str) -> str:
@@ -287,7 +300,7 @@ def _told(path: str, edit: Mutation, text: str) -> str:
     return f"{path} line {edit.line}, {edit.op}: `{old}` becomes `{new}`"
 
 
-def _with_timeouts(move: _Move, state: State, tools: Sequence[ToolSpec]) -> _Move:
+def with_timeouts(move: Move, state: State, tools: Sequence[ToolSpec]) -> Move:
     """A bound on test runs, where `run_tests` takes one: an edit that never ends should cost little."""
     spec = next(tool for tool in tools if tool.name == "run_tests")
     if "timeout_s" not in spec.parameters.get("properties", {}):
@@ -297,4 +310,4 @@ def _with_timeouts(move: _Move, state: State, tools: Sequence[ToolSpec]) -> _Mov
     calls = tuple(
         (name, {"timeout_s": bound} if name == "run_tests" else arguments) for name, arguments in move.calls
     )
-    return _Move(move.why, calls, move.log_prob, move.event)
+    return Move(move.why, calls, move.log_prob, move.event)
