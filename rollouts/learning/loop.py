@@ -33,6 +33,7 @@ ARMS: tuple[Credit, ...] = ("tree", "group")
 Say = Callable[[str], None]
 #: In place of a round's number: seeds that no round has, and no export.
 EVALUATION = 1000
+CPU_S = 2.0  #: seconds of CPU that a command may take
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Settings:
     #: how the branches of `tree` are forked (the section `fork` of a config, one round): after the first edit that
     #: did not mend the code. What went before is shared, and its steps are taken once
     fork: Mapping[str, Any] = field(default_factory=lambda: {"at": "recovery", "branches": 5})
-    seeds: int = 3  #: branches of a held-out task
+    seeds: int = 2  #: branches of a held-out task
     step: StepSize = field(default_factory=StepSize)
 
 
@@ -173,6 +174,8 @@ def _config(
             "verify": {"confirm": None},
             "memory": {"enabled": False},
             "engine": {"kind": "inline"},
+            # Many edits of a loop never end; tests of small functions take a tenth of this.
+            "backend": {"limits": {"cpu_s": CPU_S}},
             "fork": fork,
             "snapshots": "changes" if fork else "off",
             "exports": [] if number >= EVALUATION else ["transitions"],
