@@ -1,6 +1,6 @@
 """Does it learn? Rollouts train the mutation policy's weights, which are then compared with where they began.
 
-    python scripts/learn.py [--out runs/learn] [--seed 0] [--rounds 4] [--base shipped|flat] [--quick]
+    python scripts/learn.py [--out runs/learn] [--seed 0] [--rounds 3] [--base shipped|flat] [--quick]
 
 The same call goes on where it was interrupted. The last line on stdout is JSON: the trained policy against the
 base on programs never trained on. `--quick` is a small run that shows that everything works, and no evidence.
@@ -24,7 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--out", type=Path, default=Path("runs/learn"))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--base", choices=("shipped", "flat"), default="shipped")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()

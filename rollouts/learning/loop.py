@@ -42,9 +42,9 @@ class Settings:
 
     seed: int = 0
     base: Literal["shipped", "flat"] = "shipped"  #: where learning begins; flat: every weight 0
-    rounds: int = 4
-    training: int = 32  #: programs to learn on; all others are held out
-    held_out: int | None = None  #: programs to compare on; None: all others
+    rounds: int = 3
+    training: int = 24  #: programs to learn on; no other is ever one of them
+    held_out: int = 64  #: of the others, programs to compare on
     mutants: int = 1  #: training tasks of a program; a held-out program has one, so tasks are independent
     tries: int = 6  #: edits a branch may test
     #: branches of a training task; those of `tree` are what its forks branch off
