@@ -27,7 +27,7 @@ class Point:
     name: str
     rate: float
     ends: tuple[float, float] | None  #: of the interval of its difference to the base, put at the base's rate
-    told: str
+    told: tuple[str, ...]  #: lines below it
 
 
 def write_plots(
@@ -67,7 +67,7 @@ def draw(curves: Mapping[str, Sequence[float]], points: Sequence[Point], sentenc
         .get_template("learning.svg.j2")
         .render(
             width=WIDTH,
-            height=bottom + 70,
+            height=bottom + 86,
             left=_LEFT,
             middle=_MIDDLE,
             right=_RIGHT,

@@ -67,7 +67,11 @@ def sentences(learned: Learned) -> list[str]:
     """What was found, whichever way it came out."""
     steps = {arm: _steps(learned, arm) for arm in ARMS}
     told = [headline(found) for found in (*learned.against_base.values(), learned.tree_against_group)]
-    return [*told, f"Environment steps learned from: {steps['tree']} with forks, {steps['group']} without."]
+    return [
+        *told,
+        f"Environment steps learned from: {steps['tree']} with forks, {steps['group']} without. Each was trained "
+        "once: the intervals are over programs, not over training runs.",
+    ]
 
 
 def _steps(learned: Learned, arm: str) -> int:
@@ -80,7 +84,7 @@ def _curves(learned: Learned) -> dict[str, Sequence[float]]:
 
 def _points(learned: Learned) -> list[Point]:
     base = learned.against_base["tree"].result.mean_a
-    points = [Point("base", base, None, "")]
+    points = [Point("base", base, None, ())]
     for arm, found in learned.against_base.items():
         points.append(_point(arm, base, found))
     return points
@@ -88,11 +92,10 @@ def _points(learned: Learned) -> list[Point]:
 
 def _point(arm: str, base: float, found: RunComparison) -> Point:
     r = found.result
-    ends = None
-    if r.ci_low_pp is not None and r.ci_high_pp is not None:
-        ends = base + r.ci_low_pp / 100, base + r.ci_high_pp / 100
-    told = f"{r.delta_pp:+.1f} pp" + (f" ({r.ci_low_pp:+.1f} to {r.ci_high_pp:+.1f})" if ends else "")
-    return Point(arm, r.mean_b, ends, told)
+    if r.ci_low_pp is None or r.ci_high_pp is None:
+        return Point(arm, r.mean_b, None, (f"{r.delta_pp:+.1f} pp",))
+    told = f"{r.delta_pp:+.1f} pp", f"({r.ci_low_pp:+.1f} to {r.ci_high_pp:+.1f})"
+    return Point(arm, r.mean_b, (base + r.ci_low_pp / 100, base + r.ci_high_pp / 100), told)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -90,7 +90,7 @@ def test_transitions_without_the_columns_of_credit_are_refused(tmp_path: Path) -
 
 
 def test_the_picture_shows_every_round_and_escapes_what_it_is_told() -> None:
-    picture = draw({"tree": [0.1, 0.4]}, [Point("base", 0.2, None, "<script>")], ["a & b"])
+    picture = draw({"tree": [0.1, 0.4]}, [Point("base", 0.2, None, ("<script>",))], ["a & b"])
     assert picture.count("<circle") == 3
     assert "<script>" not in picture
     assert "a &amp; b" in picture
