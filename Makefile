@@ -1,13 +1,15 @@
 # Three commands matter: make demo, make test, make check.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock clean
+.PHONY: help setup demo test trainers check format lock clean
 
 PY := .venv/bin/python
+ENV_TESTS = $(addprefix tests/envs/test_,code_task.py env_states.py env_wrappers.py spaces.py vector.py)
 OUT ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
 help:
 	@echo "make demo    set up, run the bundled tasks with forked branches, print the run directory"
 	@echo "make test    set up, check and run all tests"
+	@echo "make trainers  install TRL, RLlib, Minari and SkyRL beside, and train with each (2 GB, minutes)"
 	@echo "make check   format, lint and types only"
 
 setup:
@@ -25,6 +27,11 @@ test: check
 	@scripts/setup.sh --tests
 	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
+# What needs trainers, and the env on the gymnasium that RLlib pins.
+trainers:
+	@scripts/setup.sh --trainers
+	@.venv-trainers/bin/python -m pytest tests/trainers $(ENV_TESTS)
+
 format: setup
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .
@@ -35,4 +42,4 @@ lock:
 		--extra dev pyproject.toml -o requirements.lock --upgrade
 
 clean:
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-trainers build *.egg-info .mypy_cache .ruff_cache .pytest_cache

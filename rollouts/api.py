@@ -48,12 +48,15 @@ class Run:
         with RunStore.open(self.path) as store:
             return summary(store)
 
-    def export(self, to: str, out: Path | str | None = None) -> list[Path]:
-        """Write training data (`transitions`, `sft`, `dpo`, `ppo`); returns the files."""
+    def export(self, to: str, out: Path | str | None = None, **options: Any) -> list[Path]:
+        """Write training data (`rollouts.exports.EXPORTERS` names all kinds); returns the files.
+
+        `options` go to the export, for instance `form="prompt_completion"` for `sft`.
+        """
         from .exports import export
 
         with RunStore.open(self.path) as store:
-            return list(export(store, to, Path(out) if out else self.path / "exports" / to).files)
+            return export(store, to, Path(out) if out else self.path / "exports" / to, **options).files
 
     def report(self) -> Path:
         """Write `report.html`; returns its path."""

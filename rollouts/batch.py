@@ -15,7 +15,7 @@ from kernel_pool import BackendUnavailable, KernelError
 
 from .config import RunConfig
 from .confirmation import confirmed
-from .errors import RolloutError
+from .errors import ConfigError, RolloutError
 from .executor import BranchJob, Executor, ForkRef, InlineExecutor, branch_settings, build_backend
 from .fork import Examples, missing_record, tree_node
 from .governance import Admitted, Gate
@@ -75,7 +75,9 @@ async def run_batch(config: RunConfig, out: Path, progress: Progress | None = No
             progress.stop()
             await executor.close()
             await reap(config)
-        finish(store, config)
+        for problem in finish(store, config):
+            result.problems.append(problem)
+            progress.note(problem)
     return result
 
 
@@ -90,15 +92,24 @@ def _tell_doubts(tasks: Sequence[Task], store: RunStore, progress: Progress) -> 
         progress.note(f"... and {len(doubts) - DOUBTS_TOLD} more doubts, in events.jsonl")
 
 
-def finish(store: RunStore, config: RunConfig) -> None:
-    """What follows the last branch: exports and the report, as the config asks."""
+def finish(store: RunStore, config: RunConfig) -> list[str]:
+    """What follows the last branch: the report and the exports, as the config asks.
+
+    Returns why exports gave nothing: a run may lack what a trainer needs, which spoils nothing else of it.
+    """
     from .exports import export
     from .views import write_report
 
-    for name in config.exports:
-        export(store, name, store.path / "exports" / name)
     if config.report:
         write_report(store)
+    problems = []
+    for name in config.exports:
+        try:
+            export(store, name, store.path / "exports" / name)
+        except ConfigError as error:
+            problems.append(str(error))
+            store.event("export_failed", export=name, reason=str(error)[-2000:])
+    return problems
 
 
 async def reap(config: RunConfig) -> int:

@@ -136,7 +136,10 @@ def report(run_dir: RunArg) -> None:
 @app.command()
 def export(
     run_dir: RunArg,
-    to: Annotated[str, typer.Option("--to", help="the trainer or kind of data", metavar="NAME")],
+    to: Annotated[
+        str | None,
+        typer.Option("--to", help="the trainer or kind of data; without it, a list", metavar="NAME"),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="directory; default: RUN/exports/NAME")] = None,
     option: Annotated[
         list[str] | None, typer.Option("--option", help="an option of the export, a=value; repeatable")
@@ -148,9 +151,13 @@ def export(
     as_json: JsonOpt = False,
 ) -> None:
     """Write training data from a run."""
-    from .exports import check_formats
+    from .exports import check_formats, told_exports
     from .exports import export as write
 
+    if to is None:
+        for name, what in told_exports().items():
+            print(f"{name:<16} {what}")
+        return
     check_formats([to])
     with RunStore.open(run_dir) as store:
         place = out or run_dir / "exports" / to

@@ -42,9 +42,9 @@ def select_tasks(config: RunConfig, images: Images) -> TaskSet:
 async def check(config: RunConfig, tasks: Sequence[Task], backend: Backend) -> None:
     """Whether this call can work at all: the back-end is there and gives what is asked for, the policy can be
     made and takes the plan."""
-    from .exports import check_formats
+    from .exports import check_exports
 
-    check_formats(config.exports)
+    check_exports(config.exports)
     plan = plan_of(config)
     policy = make_policy(config.policy.name, config.policy.options)
     try:

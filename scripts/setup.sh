@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh            everything `make demo` needs
 #   scripts/setup.sh --tests    and the browser that `make test` looks at pages with
+#   scripts/setup.sh --trainers .venv-trainers, with the trainers that `make trainers` tests against (2 GB)
 #
 # Debian packages that are missing are installed when this runs as root; otherwise it says what to type.
 set -euo pipefail
@@ -59,6 +60,34 @@ if [ "${1:-}" = --tests ]; then
     done
     # The headless shell starts twice as fast as the whole browser; pages are written in DejaVu.
     [ -n "$browser" ] || install chromium-headless-shell fonts-dejavu-core
+fi
+
+trainers() {
+    # An environment of its own: RLlib pins an older gymnasium. torch first, so that nothing else chooses its build.
+    local venv=.venv-trainers python want stamp log
+    stamp="$venv/.setup-stamp"
+    want=$(cat pyproject.toml scripts/setup.sh | sha256sum | cut -d' ' -f1)
+    if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then return 0; fi
+    python=$(find_python) || { say "no Python 3.11 to 3.13 found"; exit 3; }
+    log=$(mktemp)
+    say "making $venv with $("$python" --version) (some minutes, once)"
+    if ! { "$python" -I -m venv --clear "$venv" &&
+           "$venv/bin/python" -m pip install --quiet --disable-pip-version-check torch==2.13.0 &&
+           "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+               -e '.[trl,rllib,minari,skyrl]' 'pytest>=8.3' 'pytest-asyncio>=0.25' 'hypothesis>=6.100'; } >"$log" 2>&1
+    then
+        say "installing the trainers failed; the last lines were:"
+        grep -v '^WARNING' "$log" | tail -n 15 >&2
+        rm -f "$log"
+        exit 3
+    fi
+    rm -f "$log"
+    echo "$want" >"$stamp"
+}
+
+if [ "${1:-}" = --trainers ]; then
+    trainers
+    exit 0
 fi
 
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ] && [ -x "$venv/bin/rollouts" ]; then

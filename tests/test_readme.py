@@ -24,7 +24,7 @@ def test_the_readme_has_its_examples_and_its_picture() -> None:
     ("example", "words"),
     [
         (0, ["b000 ", "b003 ", " from step 2 ", "exports/transitions/transitions.parquet"]),
-        (1, ["2 failed, 5 passed", "fail 0.3870967741935484 12 of 31 tests passed"]),
+        (1, ["2 failed, 5 passed", "0.3870967741935484 True failed", "the action was not carried out: it is no JSON"]),
     ],
 )
 def test_an_example_prints_what_the_readme_says(tmp_path: Path, example: int, words: list[str]) -> None:

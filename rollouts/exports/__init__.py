@@ -1,8 +1,8 @@
 """Training data from a run: what the gate admits, in the shapes that trainers read."""
 
-from .exporter import EXPORTERS, Exporter, Row, check_formats, make_exporter
+from .exporter import EXPORTERS, Exporter, Row, check_formats, make_exporter, told_exports
 from .rollout import Credit, Rollout
-from .run import ExportSummary, export
+from .run import ExportSummary, check_exports, export
 
 __all__ = [
     "EXPORTERS",
@@ -11,7 +11,9 @@ __all__ = [
     "Exporter",
     "Rollout",
     "Row",
+    "check_exports",
     "check_formats",
     "export",
     "make_exporter",
+    "told_exports",
 ]

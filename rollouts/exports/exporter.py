@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
@@ -79,6 +80,16 @@ def make_exporter(name: str, **options: Any) -> Exporter:
         return make(**options)
     except TypeError as error:
         raise ConfigError(f"export {name}: {error}") from None
+
+
+def told_exports() -> dict[str, str]:
+    """Every export with what it is, in a sentence."""
+    told = {}
+    for name, place in EXPORTERS.items():
+        module, _, attribute = place.partition(":")
+        about = inspect.getdoc(getattr(import_module(module), attribute)) or ""
+        told[name] = " ".join(about.split("\n\n")[0].split())
+    return told
 
 
 def check_formats(names: Sequence[str]) -> None:

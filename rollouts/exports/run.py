@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ from typing import Any
 from ..errors import RunDirError, StorageRefused
 from ..governance import Admitted, Gate
 from ..store import Entry, RunStore, code_version, write_atomically
-from .exporter import Exporter, make_exporter
+from .exporter import Exporter, check_formats, make_exporter
 from .files import RowFile, Written, open_file
 from .rollout import Credit, Rollout, Twig
 
@@ -103,6 +104,17 @@ def export(
     text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
     write_atomically(out_dir / "manifest.json", text.encode())
     return summary
+
+
+def check_exports(names: Sequence[str]) -> None:
+    """Whether these can be written here. Raises `ConfigError` for an unknown name, `EnvironmentLacks` for one
+    whose library is not there, and names the extra."""
+    check_formats(names)
+    for name in names:
+        exporter = make_exporter(name)
+        with tempfile.TemporaryDirectory(prefix="rollout-export-") as place:
+            for kind in exporter.formats:
+                open_file(kind, Path(place) / name, exporter).discard()
 
 
 def _rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -312,3 +313,23 @@ async def test_forks_are_in_no_rate_of_the_run(tmp_path: Path) -> None:
     assert sorted(run.tasks[0].sample) == sorted(solved)
     assert len(run.tasks[0].forks) == 2
     assert "its 2 forks left out" in totals(run)
+
+
+async def test_an_export_that_the_run_cannot_give_spoils_nothing_else(tmp_path: Path) -> None:
+    """Scripted replies have no tokens: verl's rollouts cannot be written, the rest is."""
+    write_task(tmp_path / "tasks")
+    text = config_text(tmp_path / "tasks", exports=["verl_rollouts", "sft"], report=True)
+    result = await run_batch(parse_config(text), tmp_path / "a")
+    assert len(result.problems) == 1
+    assert "trajectory.turns[].tokens.completion_ids" in result.problems[0]
+    assert (tmp_path / "a" / "exports" / "sft" / "sft.jsonl").exists()
+    assert not (tmp_path / "a" / "exports" / "verl_rollouts" / "manifest.json").exists()
+    assert (tmp_path / "a" / "report.html").exists()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("minari") is not None, reason="Minari is installed here")
+async def test_an_export_whose_library_is_not_there_is_told_before_anything_runs(tmp_path: Path) -> None:
+    write_task(tmp_path / "tasks")
+    with pytest.raises(EnvironmentLacks, match=r"rollout-fork\[minari\]"):
+        await run_batch(parse_config(config_text(tmp_path / "tasks", exports=["minari"])), tmp_path / "a")
+    assert not (tmp_path / "a").exists()
