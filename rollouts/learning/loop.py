@@ -26,7 +26,7 @@ from ..audits import RunComparison, compare_runs
 from ..config import RunConfig
 from ..errors import ConfigError
 from ..policies.mutation.weights import DEFAULTS, NAMES, Floats, vector
-from .tasks import read_programs, split, write_tasks
+from .tasks import read_programs, shuffled, split, write_tasks
 from .update import Credit, Row, StepSize, Update, read_rollouts, scores_of, update
 
 ARMS: tuple[Credit, ...] = ("tree", "group")
@@ -43,8 +43,8 @@ class Settings:
     seed: int = 0
     base: Literal["shipped", "flat"] = "shipped"  #: where learning begins; flat: every weight 0
     rounds: int = 3
-    training: int = 24  #: programs to learn on; no other is ever one of them
-    held_out: int = 64  #: of the others, programs to compare on
+    training: int = 24  #: programs to learn on, of those that are for that
+    held_out: int = 60  #: of the others, programs to compare on
     mutants: int = 1  #: training tasks of a program; a held-out program has one, so tasks are independent
     tries: int = 6  #: edits a branch may test
     #: branches of a training task; those of `tree` are what its forks branch off
@@ -107,8 +107,8 @@ def learn(out: Path, settings: Settings, say: Say = print) -> Learned:
 def task_lists(out: Path, settings: Settings, say: Say) -> tuple[Path, Path]:
     """The lists of training and of held-out tasks, made once."""
     lists = out / "tasks" / "training.jsonl", out / "tasks" / "held-out.jsonl"
-    learned, kept = split(read_programs(), settings.training, settings.seed)
-    plans = (learned, settings.mutants), (kept[: settings.held_out], 1)
+    learned, kept = (shuffled(programs, settings.seed) for programs in split(read_programs()))
+    plans = (learned[: settings.training], settings.mutants), (kept[: settings.held_out], 1)
 
     async def make() -> None:
         sandbox = backend("local")

@@ -66,9 +66,9 @@ async def test_a_task_is_one_mutation_that_the_visible_tests_notice(pool: Kernel
 
 def test_programs_are_trained_on_or_held_out_and_never_both() -> None:
     programs = read_programs()
-    first, second = split(programs, 40, 1)
+    first, second = split(programs)
     assert sorted(p.name for p in (*first, *second)) == [p.name for p in programs]
-    assert split(programs[::-1], 40, 1) == (first, second)
+    assert split(programs[::-1]) == (first, second)
 
 
 def test_the_loop_learns_compares_resumes_and_gives_the_same_again(tmp_path: Path) -> None:
