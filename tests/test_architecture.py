@@ -34,6 +34,7 @@ LAYERS = (
     {"refork"},
     {"api", "doctor"},
     {"trainers"},
+    {"learning"},
     {"cli_audit", "cli_compare"},
     {"cli", "__main__", "__init__"},
 )
