@@ -1,6 +1,6 @@
 # Three commands matter: make demo, make test, make check.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test trainers check format lock clean
+.PHONY: help setup demo learn test trainers check format lock clean
 
 PY := .venv/bin/python
 ENV_TESTS = $(addprefix tests/envs/test_,code_task.py env_states.py env_wrappers.py spaces.py vector.py)
@@ -8,6 +8,7 @@ OUT ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
 help:
 	@echo "make demo    set up, run the bundled tasks with forked branches, print the run directory"
+	@echo "make learn   train the mutation policy from its own rollouts, compare on programs never trained on"
 	@echo "make test    set up, check and run all tests"
 	@echo "make trainers  install TRL, RLlib, Minari and SkyRL beside, and train with each (2 GB, minutes)"
 	@echo "make check   format, lint and types only"
@@ -17,6 +18,9 @@ setup:
 
 demo: setup
 	@.venv/bin/rollouts run configs/quickstart.yaml --out $(OUT)
+
+learn: setup
+	@$(PY) scripts/learn.py --out runs/learn
 
 check: setup
 	@.venv/bin/ruff format --check .
