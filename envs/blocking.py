@@ -62,6 +62,11 @@ def run(work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
     return job.result()
 
 
+def start(work: Coroutine[Any, Any, Any]) -> None:
+    """Have a coroutine carried out on the background loop without waiting for it; any thread may call."""
+    _background().loop.call_soon_threadsafe(_Job(work, None).start)
+
+
 class Workshop:
     """A user's share of the sandboxes of this process: equal back-ends are one back-end.
 
@@ -175,7 +180,7 @@ class Workshop:
         if wait:
             run(self._shared.close())
         else:
-            _background().start(self._shared.close())
+            start(self._shared.close())
 
 
 class _Shared:
@@ -201,10 +206,6 @@ class _Background:
 
     loop: asyncio.AbstractEventLoop
     thread: threading.Thread
-
-    def start(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Have a coroutine carried out, without waiting for it."""
-        self.loop.call_soon_threadsafe(_Job(work, None).start)
 
 
 class _Job(Generic[T]):

@@ -24,7 +24,7 @@ from kernel_pool.text import TextLimits
 from verifiers import Pipeline, Verdict, Verifier, declared
 
 from .attempt import OPENING_BYTES, Attempt, Terms
-from .blocking import MAX_KERNELS, Workshop, run
+from .blocking import MAX_KERNELS, Workshop, run, start
 from .env_info import info_of, rendered
 from .env_state import EnvState
 from .errors import EpisodeFailed, StateUnusable, TaskError
@@ -174,9 +174,7 @@ class CodeTaskEnv(gymnasium.Env[str, str]):
         task = self._task_of(state)
         workshop = self._open()
         self._run(self._drop())
-        [self._attempt] = self._run(
-            Attempt.resume([workshop], task, self._terms, state), failing="the state could not be restored"
-        )
+        self._run(self._resume([self], [workshop], task, state), failing="the state could not be restored")
         return state.last.text, self._info()
 
     def fork(self, n: int) -> list[CodeTaskEnv]:
@@ -190,9 +188,9 @@ class CodeTaskEnv(gymnasium.Env[str, str]):
         envs = [CodeTaskEnv(**self._arguments) for _ in range(n)]
         done = False
         try:
-            resumed = Attempt.resume([env._open() for env in envs], self._task_of(state), self._terms, state)
-            for env, attempt in zip(envs, self._run(resumed, failing="the fork failed"), strict=True):
-                env._attempt = attempt
+            resumed = self._resume(envs, [env._open() for env in envs], self._task_of(state), state)
+            self._run(resumed, failing="the fork failed")
+            for env in envs:
                 env.spec, env._np_random = self.spec, copy.deepcopy(self._np_random)
             done = True
         finally:
@@ -296,6 +294,17 @@ class CodeTaskEnv(gymnasium.Env[str, str]):
         if attempt is not None:
             await attempt.close()
 
+    async def _resume(
+        self, envs: Sequence[CodeTaskEnv], workshops: Sequence[Workshop], task: Task, state: EnvState
+    ) -> None:
+        """Give each env an attempt that goes on from the state.
+
+        On the loop, where no interrupt comes between: an attempt that no env has is closed by nobody.
+        """
+        attempts = await Attempt.resume(workshops, task, self._terms, state)
+        for env, attempt in zip(envs, attempts, strict=True):
+            env._attempt = attempt
+
     def _chosen(self, options: Mapping[str, Any]) -> Task:
         if others := [name for name in options if name != "task_id"]:
             raise TaskError(f"reset knows no option {others[0]!r:.60}; it takes task_id")
@@ -332,6 +341,9 @@ class CodeTaskEnv(gymnasium.Env[str, str]):
         if workshop is None or sys.is_finalizing() or not workshop.usable:
             return
         attempt, self._attempt, self._workshop = self._attempt, None, None
+        forgotten = attempt is not None and not attempt.episode.closed
+        if attempt is not None and forgotten:
+            start(attempt.close())
         workshop.close(wait=False)
-        if attempt is not None and not attempt.episode.closed:
+        if forgotten:
             warnings.warn(f"{type(self).__name__} was never closed", ResourceWarning, stacklevel=1)

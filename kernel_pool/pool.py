@@ -235,6 +235,8 @@ class KernelPool:
 
     def _owner_ended(self, place: Place, owner: asyncio.Task[Any]) -> None:
         # A task that ends well may have passed the lease on (`gather`, `wait_for`); one that fails has not.
+        # What it returned may hold the leased kernel: kept here, it would never be seen to be dropped.
+        place.forget_owner = _nothing
         if owner.cancelled():
             self._abandon(place, "the task that held it was cancelled")
         elif error := owner.exception():
@@ -345,6 +347,10 @@ def _dropped(pool: KernelPool, place: Place, loop: asyncio.AbstractEventLoop) ->
     if place.ending is None:
         with suppress(RuntimeError):  # the loop is closed: nothing runs any more, the back-end cleans up
             loop.call_soon_threadsafe(pool._abandon, place, "nobody refers to it any more")
+
+
+def _nothing() -> None:
+    pass
 
 
 def _seen(task: asyncio.Task[Any]) -> None:

@@ -200,6 +200,16 @@ async def test_a_lease_that_nobody_refers_to_ends(plain: Backend, state: Snapsho
     assert watched.live == 0
 
 
+async def test_a_lease_that_its_task_returned_ends_when_it_is_dropped(
+    pool: KernelPool, state: Snapshot
+) -> None:
+    leases = await asyncio.create_task(pool.fork(state, 2))
+    await leases[0].kernel.run("true")
+    del leases
+    gc.collect()
+    await eventually(lambda: pool.stats().leased == 0)
+
+
 async def test_the_kernel_alone_keeps_its_lease(pool: KernelPool, state: Snapshot) -> None:
     kernel = (await pool.acquire(state)).kernel
     gc.collect()
