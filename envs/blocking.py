@@ -67,6 +67,15 @@ def start(work: Coroutine[Any, Any, Any]) -> None:
     _background().loop.call_soon_threadsafe(_Job(work, None).start)
 
 
+def check_loop(coroutine: str, blocking: str) -> None:
+    """Raises `RuntimeError` off the background loop, to which the sandboxes belong; `blocking` is the way there."""
+    if asyncio.get_running_loop() is not _background().loop:
+        raise RuntimeError(
+            f"{coroutine} was awaited on another event loop than that of the sandboxes; await "
+            f"asyncio.to_thread(env.{blocking}, ...) here, or have envs.blocking.run carry out {coroutine}"
+        )
+
+
 class Workshop:
     """A user's share of the sandboxes of this process: equal back-ends are one back-end.
 
