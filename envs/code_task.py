@@ -218,6 +218,14 @@ class CodeTaskEnv(gymnasium.Env[str, str]):
         return envs
 
     @property
+    def over(self) -> bool:
+        """Whether there is no episode to step: before the first reset, after the end, after `close`."""
+        ready = self._workshop is not None and self._workshop.usable
+        if ready and self._owed:
+            return False
+        return not ready or self._attempt is None or self._attempt.over or bool(self._failed)
+
+    @property
     def trajectory(self) -> Trajectory:
         """Everything that happened in this episode, as records have it. Raises `ResetNeeded` before the first."""
         return self._now().episode.trajectory

@@ -24,6 +24,7 @@ from kernel_pool import (
     ReadOnlyMount,
     Snapshot,
 )
+from kernel_pool.pool import MAX_IDLE
 from kernel_pool.registry import backend
 
 
@@ -225,6 +226,19 @@ async def test_an_unused_kernel_is_handed_on(pool: KernelPool, state: Snapshot) 
     async with pool.lease(state) as kernel:
         assert kernel.id == first
     assert (pool.stats().started, pool.stats().reused) == (1, 1)
+
+
+async def test_of_unused_kernels_only_the_last_few_are_kept(plain: Backend, state: Snapshot) -> None:
+    watched = Watched(plain)
+    pool = KernelPool(watched, max_concurrent=20)
+    for seconds in range(1, 13):  # requests that are never made again
+        async with pool.lease(state, limits=Limits(wall_s=seconds)):
+            pass
+    await eventually(lambda: watched.live == pool.stats().live == pool.stats().idle == MAX_IDLE)
+    async with pool.lease(state, limits=Limits(wall_s=12)):
+        assert pool.stats().reused == 1
+    await pool.close()
+    assert watched.live == 0
 
 
 @pytest.mark.parametrize("use", ["run", "write", "close"])
