@@ -21,7 +21,7 @@ import gymnasium
 from gymnasium.error import InvalidAction, ResetNeeded
 
 from kernel_pool import KernelError, Limits
-from kernel_pool.text import TextLimits
+from kernel_pool.text import MIN_BYTES, TextLimits
 from verifiers import Pipeline, Verdict, Verifier, declared
 
 from .attempt import OPENING_BYTES, Attempt, Terms
@@ -103,9 +103,10 @@ class CodeTaskEnv(gymnasium.Env[str, str]):
             raise ValueError(f'on_failure is {on_failure!r}; it must be "raise" or "flag"')
         if render_mode not in (None, "ansi"):
             raise ValueError(f'render_mode is {render_mode!r}; it must be None or "ansi"')
-        for name in ("max_steps", "max_action_chars", "max_observation_bytes", "max_kernels"):
-            if isinstance(value := arguments[name], bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is {value!r}; it must be a whole number, at least 1")
+        counts = {"max_steps": 1, "max_action_chars": 1, "max_observation_bytes": MIN_BYTES, "max_kernels": 1}
+        for name, least in counts.items():
+            if isinstance(value := arguments[name], bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} is {value!r}; it must be a whole number, at least {least}")
         if not _is_time(max_seconds):
             raise ValueError(
                 f"max_seconds is {max_seconds!r}; it must be None or a number of seconds above 0"

@@ -102,7 +102,7 @@ def test_a_verifier_that_breaks_can_be_flagged_instead(make: MakeEnv) -> None:
         *(("max_seconds", value) for value in (math.nan, -1, 0, "5", True)),
         ("limits", 5),
         ("max_kernels", "8"),
-        ("max_observation_bytes", 0.5),
+        ("max_observation_bytes", 100),
     ],
 )
 def test_a_setting_that_cannot_be_is_named(make: MakeEnv, name: str, value: Any) -> None:
