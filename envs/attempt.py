@@ -10,7 +10,7 @@ from typing import Any
 
 from kernel_pool import Limits, SnapshotMissing
 from kernel_pool.text import TextLimits
-from verifiers import Verdict, Verifier
+from verifiers import Verdict, Verifier, guarded
 
 from .actions import instructions, read_action
 from .blocking import WAIT_S, Workshop
@@ -110,7 +110,7 @@ class Attempt:
     async def step(self, action: str) -> Observation:
         """Carry out one action; at the end the work is verified and `verdict` is there.
 
-        Raises `KernelError` when the sandbox fails and `EpisodeFailed` when the verifier cannot tell.
+        Raises `KernelError` or `OSError` when the sandbox fails and `EpisodeFailed` when the verifier cannot tell.
         """
         trim_open_calls(self.episode.trajectory)  # of a step that was interrupted
         left = self._left()
@@ -192,7 +192,7 @@ class Attempt:
         submission = await self.episode.submission()
         self.state = submission.snapshot.digest
         await self.close()  # nothing more happens in it, and the verifier needs room
-        verdict = await self.terms.verifier.verify(submission, self.workshop.checks)
+        verdict = await guarded(self.terms.verifier, submission, self.workshop.checks)
         self.verdict = verdict
         if verdict.outcome == "unknown" or verdict.score is None:
             raise EpisodeFailed(f"the verifier could not tell: {verdict.reason or 'it gave no score'}")

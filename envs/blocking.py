@@ -62,6 +62,20 @@ def run(work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
     return job.result()
 
 
+def start(work: Coroutine[Any, Any, Any]) -> None:
+    """Have a coroutine carried out on the background loop without waiting for it; any thread may call."""
+    _background().loop.call_soon_threadsafe(_Job(work, None).start)
+
+
+def check_loop(coroutine: str, blocking: str) -> None:
+    """Raises `RuntimeError` off the background loop, to which the sandboxes belong; `blocking` is the way there."""
+    if asyncio.get_running_loop() is not _background().loop:
+        raise RuntimeError(
+            f"{coroutine} was awaited on another event loop than that of the sandboxes; await "
+            f"asyncio.to_thread(env.{blocking}, ...) here, or have envs.blocking.run carry out {coroutine}"
+        )
+
+
 class Workshop:
     """A user's share of the sandboxes of this process: equal back-ends are one back-end.
 
@@ -175,7 +189,7 @@ class Workshop:
         if wait:
             run(self._shared.close())
         else:
-            _background().start(self._shared.close())
+            start(self._shared.close())
 
 
 class _Shared:
@@ -201,10 +215,6 @@ class _Background:
 
     loop: asyncio.AbstractEventLoop
     thread: threading.Thread
-
-    def start(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Have a coroutine carried out, without waiting for it."""
-        self.loop.call_soon_threadsafe(_Job(work, None).start)
 
 
 class _Job(Generic[T]):

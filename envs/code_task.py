@@ -13,6 +13,7 @@ import math
 import sys
 import warnings
 from collections.abc import Coroutine, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -20,11 +21,11 @@ import gymnasium
 from gymnasium.error import InvalidAction, ResetNeeded
 
 from kernel_pool import KernelError, Limits
-from kernel_pool.text import TextLimits
+from kernel_pool.text import MIN_BYTES, TextLimits
 from verifiers import Pipeline, Verdict, Verifier, declared
 
 from .attempt import OPENING_BYTES, Attempt, Terms
-from .blocking import MAX_KERNELS, Workshop, run
+from .blocking import MAX_KERNELS, Workshop, check_loop, run, start
 from .env_info import info_of, rendered
 from .env_state import EnvState
 from .errors import EpisodeFailed, StateUnusable, TaskError
@@ -61,6 +62,9 @@ class CodeTaskEnv(gymnasium.Env[str, str]):
     that does not apply or could not tell); `tool_error` (the last call was wrong); `exit_code` (of the last command,
     -1 without one); `state` (digest of the sandbox's state, "" where it was not taken); `reason` (the verifier's
     sentence, or what failed).
+
+    Pickled or deep-copied, it is a new env with the same arguments that waits for its `reset`: a sandbox has one
+    holder. `fork` gives copies that go on.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 - gymnasium's interface
@@ -99,12 +103,20 @@ class CodeTaskEnv(gymnasium.Env[str, str]):
             raise ValueError(f'on_failure is {on_failure!r}; it must be "raise" or "flag"')
         if render_mode not in (None, "ansi"):
             raise ValueError(f'render_mode is {render_mode!r}; it must be None or "ansi"')
-        for name, value in (("max_steps", max_steps), ("max_action_chars", max_action_chars)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is {value!r}; it must be a whole number, at least 1")
+        counts = {"max_steps": 1, "max_action_chars": 1, "max_observation_bytes": MIN_BYTES, "max_kernels": 1}
+        for name, least in counts.items():
+            if isinstance(value := arguments[name], bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} is {value!r}; it must be a whole number, at least {least}")
+        if not _is_time(max_seconds):
+            raise ValueError(
+                f"max_seconds is {max_seconds!r}; it must be None or a number of seconds above 0"
+            )
+        if not isinstance(limits, Limits | None):
+            raise ValueError(f"limits is {limits!r:.100}; it must be None or kernel_pool.Limits")
         self._arguments = arguments
         self._attempt: Attempt | None = None
         self._failed = ""  # what the machinery failed of, in this episode
+        self._task_id = ""  # of the last reset or restore, also when it failed
         self._owed = False  # reset failed and could only flag it: the next step ends the episode
         self._workshop: Workshop | None = None
         text = TextLimits(max_bytes=max_observation_bytes)
@@ -174,25 +186,30 @@ class CodeTaskEnv(gymnasium.Env[str, str]):
         task = self._task_of(state)
         workshop = self._open()
         self._run(self._drop())
-        [self._attempt] = self._run(
-            Attempt.resume([workshop], task, self._terms, state), failing="the state could not be restored"
-        )
+        self._task_id = task.id
+        self._run(self._resume([self], [workshop], task, state), failing="the state could not be restored")
         return state.last.text, self._info()
 
     def fork(self, n: int) -> list[CodeTaskEnv]:
         """`n` new envs that go on from this point, without wrappers, each to be closed on its own. This one goes on.
 
-        Raises `ResetNeeded` and `EpisodeOver` as `snapshot`, and `EpisodeFailed`.
+        Raises `ResetNeeded` and `EpisodeOver` as `snapshot`, `EpisodeFailed`, and `ValueError` when this env and its
+        forks are more than `max_kernels`.
         """
         if n < 1:
             raise ValueError(f"a fork needs at least one env, not {n}")
+        if n >= self._arguments["max_kernels"]:
+            raise ValueError(
+                f"this env and {n} forks hold {n + 1} sandboxes; max_kernels is {self._arguments['max_kernels']}"
+            )
         state = self.snapshot()
-        envs = [CodeTaskEnv(**self._arguments) for _ in range(n)]
+        read = {**self._arguments, "task": None, "suite": self.tasks, "task_ids": None}
+        envs = [CodeTaskEnv(**read) for _ in range(n)]
         done = False
         try:
-            resumed = Attempt.resume([env._open() for env in envs], self._task_of(state), self._terms, state)
-            for env, attempt in zip(envs, self._run(resumed, failing="the fork failed"), strict=True):
-                env._attempt = attempt
+            resumed = self._resume(envs, [env._open() for env in envs], self._task_of(state), state)
+            self._run(resumed, failing="the fork failed")
+            for env in envs:
                 env.spec, env._np_random = self.spec, copy.deepcopy(self._np_random)
             done = True
         finally:
@@ -200,6 +217,14 @@ class CodeTaskEnv(gymnasium.Env[str, str]):
                 for env in envs:
                     env.close()
         return envs
+
+    @property
+    def over(self) -> bool:
+        """Whether there is no episode to step: before the first reset, after the end, after `close`."""
+        ready = self._workshop is not None and self._workshop.usable
+        if ready and self._owed:
+            return False
+        return not ready or self._attempt is None or self._attempt.over or bool(self._failed)
 
     @property
     def trajectory(self) -> Trajectory:
@@ -221,23 +246,26 @@ class CodeTaskEnv(gymnasium.Env[str, str]):
     async def areset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[str, dict[str, Any]]:
-        """`reset`, to be awaited on the loop of `envs.blocking`."""
+        """`reset`, to be awaited on the loop of `envs.blocking`. Raises `RuntimeError` on another one."""
+        check_loop("areset", "reset")
         super().reset(seed=seed)
         task = self._chosen(options or {})
         workshop = self._open()
         await self._drop()
+        self._task_id = task.id
         try:
             self._attempt = await Attempt.start(workshop, task, self._terms)
-        except KernelError as error:
+        except (KernelError, OSError) as error:
             told = f"{type(error).__name__}: {error}"
             if self._on_failure == "raise":
                 raise EpisodeFailed(f"no sandbox for task {task.id}: {told}") from error
             self._failed, self._owed = told, True
-            return FAILED, self._info(task.id)
+            return FAILED, self._info()
         return self._attempt.last.text, self._info()
 
     async def astep(self, action: str) -> Stepped:
-        """`step`, to be awaited on the loop of `envs.blocking`."""
+        """`step`, to be awaited on the loop of `envs.blocking`. Raises `RuntimeError` on another one."""
+        check_loop("astep", "step")
         if not isinstance(action, str):
             raise InvalidAction(
                 f"an action is text (str) that holds a tool call, not {type(action).__name__}"
@@ -250,7 +278,7 @@ class CodeTaskEnv(gymnasium.Env[str, str]):
             raise ResetNeeded("the episode has ended; call reset before the next step")
         try:
             seen = await attempt.step(action)
-        except (KernelError, EpisodeFailed) as error:
+        except (KernelError, OSError, EpisodeFailed) as error:
             stepped = await self.afail(error)
             if self._on_failure == "raise":
                 raise EpisodeFailed(f"task {attempt.episode.task.id}: {self._failed}") from error
@@ -273,7 +301,7 @@ class CodeTaskEnv(gymnasium.Env[str, str]):
     def _run(self, work: Coroutine[Any, Any, T], failing: str = "the sandbox failed") -> T:
         try:
             return run(work)
-        except KernelError as error:
+        except (KernelError, OSError) as error:
             raise EpisodeFailed(f"{failing}: {type(error).__name__}: {error}") from error
 
     def _open(self) -> Workshop:
@@ -295,6 +323,17 @@ class CodeTaskEnv(gymnasium.Env[str, str]):
         self._failed, self._owed = "", False
         if attempt is not None:
             await attempt.close()
+
+    async def _resume(
+        self, envs: Sequence[CodeTaskEnv], workshops: Sequence[Workshop], task: Task, state: EnvState
+    ) -> None:
+        """Give each env an attempt that goes on from the state.
+
+        On the loop, where no interrupt comes between: an attempt that no env has is closed by nobody.
+        """
+        attempts = await Attempt.resume(workshops, task, self._terms, state)
+        for env, attempt in zip(envs, attempts, strict=True):
+            env._attempt = attempt
 
     def _chosen(self, options: Mapping[str, Any]) -> Task:
         if others := [name for name in options if name != "task_id"]:
@@ -324,14 +363,26 @@ class CodeTaskEnv(gymnasium.Env[str, str]):
             raise StateUnusable(f"the state is of the task {state.task_id!r:.100}, and this env has {what}")
         return task
 
-    def _info(self, task_id: str = "") -> dict[str, Any]:
-        return info_of(self._attempt, self.parts, self._failed, task_id)
+    def _info(self) -> dict[str, Any]:
+        return info_of(self._attempt, self.parts, self._failed, self._task_id)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), **self._arguments), (), {"spec": self.spec}
 
     def __del__(self) -> None:
         workshop: Workshop | None = getattr(self, "_workshop", None)
         if workshop is None or sys.is_finalizing() or not workshop.usable:
             return
         attempt, self._attempt, self._workshop = self._attempt, None, None
+        forgotten = attempt is not None and not attempt.episode.closed
+        if attempt is not None and forgotten:
+            start(attempt.close())
         workshop.close(wait=False)
-        if attempt is not None and not attempt.episode.closed:
+        if forgotten:
             warnings.warn(f"{type(self).__name__} was never closed", ResourceWarning, stacklevel=1)
+
+
+def _is_time(seconds: object) -> bool:
+    if seconds is None:
+        return True
+    return isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from gymnasium.error import InvalidAction, ResetNeeded
+from gymnasium.error import ClosedEnvironmentError, InvalidAction, ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
@@ -74,9 +74,7 @@ class EnvGroup:
     def __init__(self, count: int, settings: Mapping[str, Any]) -> None:
         """`settings` are those of `CodeTaskEnv`. Raises as it does, and `ValueError` when a process may not hold
         that many sandboxes."""
-        room = settings.get("max_kernels", MAX_KERNELS)
-        if count > room:
-            raise ValueError(f"{count} envs in one process need max_kernels={count}; it is {room}")
+        check_room(count, settings)
         first = CodeTaskEnv(**settings, on_failure="flag")
         read = {**settings, "task": None, "suite": first.tasks, "task_ids": None}
         self._envs = [first, *(CodeTaskEnv(**read, on_failure="flag") for _ in range(count - 1))]
@@ -123,6 +121,13 @@ class EnvGroup:
         return rows
 
 
+def check_room(count: int, settings: Mapping[str, Any]) -> None:
+    """Raises `ValueError` when `count` envs of one process may not hold a sandbox each."""
+    room = settings.get("max_kernels", MAX_KERNELS)
+    if count > room:
+        raise ValueError(f"{count} envs in one process need max_kernels={count}; it is {room}")
+
+
 class GroupVectorEnv(VectorEnv[Texts, Any, NDArray[Any]]):
     """Gymnasium's vector interface to a `Group`."""
 
@@ -154,8 +159,9 @@ class GroupVectorEnv(VectorEnv[Texts, Any, NDArray[Any]]):
         """Reset all, or those of `options["reset_mask"]` (bool array of `num_envs`); the others are left as they are.
 
         `seed` is one number (env i gets seed + i) or one for each. The other options go to every env.
-        Raises `ValueError` for seeds or a mask of another length.
+        Raises `ValueError` for seeds or a mask of another length, `ClosedEnvironmentError` after `close`.
         """
+        self._check_open()
         options = dict(options or {})
         mask = self._mask(options.pop("reset_mask", None))
         seeds = self._seeds(seed)
@@ -166,8 +172,10 @@ class GroupVectorEnv(VectorEnv[Texts, Any, NDArray[Any]]):
     def step(self, actions: Sequence[str]) -> tuple[Texts, NDArray[np.float64], Flags, Flags, dict[str, Any]]:
         """Step all envs at once; `actions` holds one text for each.
 
-        Raises, before anything is stepped, `InvalidAction` for what is no text and `ResetNeeded` when one has ended.
+        Raises, before anything is stepped, `InvalidAction` for what is no text and `ResetNeeded` when one has ended,
+        and `ClosedEnvironmentError` after `close`.
         """
+        self._check_open()
         if isinstance(actions, str | bytes) or len(actions) != self.num_envs:
             raise InvalidAction(f"one action for each of {self.num_envs} envs is needed")
         for number, action in enumerate(actions):
@@ -189,6 +197,12 @@ class GroupVectorEnv(VectorEnv[Texts, Any, NDArray[Any]]):
         """Free every sandbox."""
         if hasattr(self, "_group"):  # gymnasium closes what was never whole, too
             self._group.close()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ClosedEnvironmentError(
+                "the vector env is closed, and its sandboxes are gone; make a new one"
+            )
 
     def _batch(self, rows: Mapping[int, Row]) -> tuple[Texts, NDArray[np.float64], Flags, Flags]:
         rewards = np.zeros(self.num_envs, np.float64)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import gymnasium
 import numpy as np
-from gymnasium.error import InvalidAction
+from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ Ids = NDArray[np.int64]
 Observed = dict[str, Ids]
 Encode = Callable[[str], Sequence[int]]
 Decode = Callable[[Sequence[int]], str]
+
+
+BYTES = 256  #: the vocabulary of `encode_bytes` and `decode_bytes`
 
 
 def encode_bytes(text: str) -> list[int]:
@@ -51,13 +54,14 @@ class Tokenised(gymnasium.Wrapper[Observed, Any, str, str], RecordConstructorArg
         env: gymnasium.Env[str, str],
         encode: Encode = encode_bytes,
         decode: Decode = decode_bytes,
-        vocab_size: int = 256,
+        vocab_size: int = BYTES,
         *,
         max_observation_tokens: int = 2048,
         max_action_tokens: int = 512,
         action: Literal["sequence", "token"] = "sequence",
     ) -> None:
-        """Raises `ValueError` for sizes below 1 (2 for observations) and an unknown kind of action."""
+        """Raises `ValueError` for sizes below 1 (2 for observations), an unknown kind of action, and bytes with another
+        vocabulary than theirs. An id of the tokenizer outside 0..V-1 raises `ValueError` where it comes up."""
         RecordConstructorArgs.__init__(
             self,
             encode=encode,
@@ -78,10 +82,15 @@ class Tokenised(gymnasium.Wrapper[Observed, Any, str, str], RecordConstructorArg
                 raise ValueError(f"{name} is {value!r}; it must be a whole number, at least {least}")
         if action not in ("sequence", "token"):
             raise ValueError(f'action is {action!r}; it must be "sequence" or "token"')
+        if vocab_size != BYTES and (encode is encode_bytes or decode is decode_bytes):
+            raise ValueError(
+                f"vocab_size is {vocab_size}; bytes have {BYTES}: give encode and decode as well"
+            )
         self._encode, self._decode = encode, decode
         self.end, self.pad = vocab_size, vocab_size + 1
         self._size = max_action_tokens
         self._by_token = action == "token"
+        self._over = True
         self._written: list[int] = []
         self._seen = ""
         self._info: dict[str, Any] = {}
@@ -104,12 +113,19 @@ class Tokenised(gymnasium.Wrapper[Observed, Any, str, str], RecordConstructorArg
         """As the wrapped env's."""
         self._written = []
         self._seen, self._info = self._text.reset(seed=seed, options=options)
+        self._over = False
         return self._observed(), copy.deepcopy(self._info)
 
     def step(self, action: Any) -> tuple[Observed, float, bool, bool, dict[str, Any]]:
-        """A tool call, or one more token of it. Raises `InvalidAction` for what the action space does not contain."""
+        """A tool call, or one more token of it.
+
+        Raises `InvalidAction` for what the action space does not contain, and `ResetNeeded` before a reset and after
+        the end, at the first token.
+        """
         if not self.action_space.contains(action):
             raise InvalidAction(f"{str(action)[:80]!r} is not in the action space {self.action_space}"[:300])
+        if self._ended():
+            raise ResetNeeded("there is no episode here, or it has ended; call reset before the next step")
         if not self._by_token:
             return self._call([int(token) for token in action])
         token = int(action)
@@ -122,22 +138,35 @@ class Tokenised(gymnasium.Wrapper[Observed, Any, str, str], RecordConstructorArg
     def text_of(self, tokens: Sequence[int]) -> str:
         """The text that a sequence of ids stands for, up to its end."""
         ends = [index for index, token in enumerate(tokens) if token in (self.end, self.pad)]
-        return self._decode(list(tokens[: ends[0]] if ends else tokens))
+        return self._decode(self._known(tokens[: ends[0]] if ends else tokens, "text_of was given"))
 
     def tokens_of(self, text: str) -> Any:
         """The action (a whole sequence) that stands for a text. Raises `ValueError` when it is too long."""
-        ids = list(self._encode(text))
+        ids = self._known(self._encode(text), "encode gave")
         if len(ids) > self._size:
             raise ValueError(f"the text has {len(ids)} tokens, an action at most {self._size}")
         return _padded([*ids, self.end][: self._size], self._size, self.pad)
 
     def _call(self, tokens: Sequence[int]) -> tuple[Observed, float, bool, bool, dict[str, Any]]:
         self._seen, reward, terminated, truncated, self._info = self._text.step(self.text_of(tokens))
+        self._over = terminated or truncated
         return self._observed(), float(reward), terminated, truncated, copy.deepcopy(self._info)
+
+    def _ended(self) -> bool:
+        """As the env itself says, which may have been restored since; one that says nothing is told by its steps."""
+        return bool(getattr(self._text.unwrapped, "over", self._over))
+
+    def _known(self, ids: Sequence[int], who: str) -> list[int]:
+        wrong = next((token for token in ids if not 0 <= token < self.end), None)
+        if wrong is not None:
+            raise ValueError(
+                f"{who} the id {wrong}; with vocab_size={self.end}, ids go from 0 to {self.end - 1}"
+            )
+        return list(ids)
 
     def _observed(self) -> Observed:
         size = self.observation_space["tokens"].shape[0]  # type: ignore[index]
-        ids = list(self._encode(self._seen))
+        ids = self._known(self._encode(self._seen), "encode gave")
         if len(ids) > size:
             ids = ids[: size - size // 2] + ids[len(ids) - size // 2 :]
         observed = {"tokens": _padded(ids, size, self.pad), "length": np.array([len(ids)], np.int64)}

@@ -23,6 +23,7 @@ from .lease import Lease, LeasedKernel, Place, Request
 from .places import Deadline, Places
 from .stats import Counters, PoolStats
 
+MAX_IDLE = 4  #: unused kernels kept for an equal request; what is asked for again is asked for soon
 HEALTH_S = 5.0  #: seconds an unused kernel has to answer before it is handed on
 
 _log = logging.getLogger(__name__)
@@ -209,10 +210,14 @@ class KernelPool:
         """Close idle kernels until one more may exist: who holds an empty place finds one idle or on its way out."""
         while self._count.live >= self._max:
             if self._idle:
-                _, kernel = self._idle.pop(0)
-                self._evicting.add(evicting := self._spawn(self._close_kernel(kernel), watched=False))
-                evicting.add_done_callback(self._evicting.discard)
+                self._evict()
             await asyncio.wait(self._evicting, return_when=asyncio.FIRST_COMPLETED)
+
+    def _evict(self) -> None:
+        """Close the oldest idle kernel."""
+        _, kernel = self._idle.pop(0)
+        self._evicting.add(evicting := self._spawn(self._close_kernel(kernel), watched=False))
+        evicting.add_done_callback(self._evicting.discard)
 
     async def _retire(self, place: Place, starting: asyncio.Task[Kernel]) -> None:
         """The one who asked is gone: close the kernel as soon as it is there."""
@@ -235,6 +240,8 @@ class KernelPool:
 
     def _owner_ended(self, place: Place, owner: asyncio.Task[Any]) -> None:
         # A task that ends well may have passed the lease on (`gather`, `wait_for`); one that fails has not.
+        # What it returned may hold the leased kernel: kept here, it would never be seen to be dropped.
+        place.forget_owner = _nothing
         if owner.cancelled():
             self._abandon(place, "the task that held it was cancelled")
         elif error := owner.exception():
@@ -260,6 +267,8 @@ class KernelPool:
         try:
             if kernel is not None and place.request is not None and self._may_be_kept(place, place.request):
                 self._idle.append((place.request, kernel))
+                if len(self._idle) > MAX_IDLE:
+                    self._evict()
             elif kernel is not None:
                 await self._close_kernel(kernel)
         finally:
@@ -345,6 +354,10 @@ def _dropped(pool: KernelPool, place: Place, loop: asyncio.AbstractEventLoop) ->
     if place.ending is None:
         with suppress(RuntimeError):  # the loop is closed: nothing runs any more, the back-end cleans up
             loop.call_soon_threadsafe(pool._abandon, place, "nobody refers to it any more")
+
+
+def _nothing() -> None:
+    pass
 
 
 def _seen(task: asyncio.Task[Any]) -> None:

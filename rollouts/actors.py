@@ -7,6 +7,7 @@ The driver is the one writer.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import secrets
 import signal
@@ -335,7 +336,7 @@ def connect(config: RunConfig) -> list[str] | None:
         options["job_config"] = JobConfig(_client_job=True, _py_driver_sys_path=paths)
         # Ray would put a token into the home directory, and every later `ray start` would ask for it.
         if not any(name.startswith("RAY_AUTH_") for name in os.environ):
-            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+            os.environ["RAY_AUTH_TOKEN"] = _own_token()
             closed_with = ["RAY_AUTH_TOKEN", "RAY_AUTH_MODE"]  # Ray itself sets the second one
     try:
         ray.init(address=address, **options)
@@ -346,6 +347,12 @@ def connect(config: RunConfig) -> list[str] | None:
     if callable(_ON_SIGTERM) and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _ON_SIGTERM)
     return closed_with
+
+
+@functools.cache
+def _own_token() -> str:
+    """One for all clusters that this process starts: Ray reads it once and keeps to it."""
+    return secrets.token_hex(32)
 
 
 def _address(config: RunConfig) -> str | None:

@@ -6,7 +6,7 @@ A verifier takes a `Submission` and says a `Verdict`; several become one in a `P
 
 from .declared import declared
 from .errors import BadPipeline, EmptyPipeline, VerifierError
-from .pipeline import Part, Pipeline
+from .pipeline import Part, Pipeline, guarded
 from .registry import VERIFIERS, verifier
 from .submission import Submission, TestPlan
 from .verdict import CheckResult, Evidence, Outcome, Verdict
@@ -27,5 +27,6 @@ __all__ = [
     "Verifier",
     "VerifierError",
     "declared",
+    "guarded",
     "verifier",
 ]

@@ -165,9 +165,12 @@ def _score(parts: Sequence[Part], verdicts: dict[str, Verdict], outcome: Outcome
 async def _repeated(part: Part, submission: Submission, pool: KernelPool) -> Verdict:
     """The verdict of a part: with repeats that of its worst run, which tells how many of them passed."""
     if part.repeats == 1:
-        return await _guarded(part, submission, pool)
+        return await guarded(part.verifier, submission, pool, timeout_s=part.timeout_s)
     async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(_guarded(part, submission, pool)) for _ in range(part.repeats)]
+        running = [
+            tasks.create_task(guarded(part.verifier, submission, pool, timeout_s=part.timeout_s))
+            for _ in range(part.repeats)
+        ]
     runs = [task.result() for task in running]
     passes = sum(run.passed for run in runs)
     worst = min(runs, key=lambda run: ("fail", "unknown", "pass").index(run.outcome))
@@ -185,31 +188,57 @@ async def _repeated(part: Part, submission: Submission, pool: KernelPool) -> Ver
     )
 
 
-async def _guarded(part: Part, submission: Submission, pool: KernelPool) -> Verdict:
+async def guarded(
+    verifier: Verifier, submission: Submission, pool: KernelPool, *, timeout_s: float | None = None
+) -> Verdict:
+    """What a verifier says; what breaks in it, or takes longer than `timeout_s` seconds, is unknown, `infra=True`.
+
+    A verifier may be anybody's: what is no verdict, or has a score that is no number, counts as broken. Raises only
+    when the caller is cancelled.
+    """
     cause = "broken"
     started = time.monotonic()
     try:
-        async with asyncio.timeout(part.timeout_s) as clock:
-            return await part.verifier.verify(submission, pool)
+        async with asyncio.timeout(timeout_s) as clock:
+            return _checked(await verifier.verify(submission, pool))
     except TimeoutError as error:
         cause = "timeout" if clock.expired() else cause
-        reason = f"the verifier took longer than {part.timeout_s:g} s" if clock.expired() else _told(error)
+        reason = f"the verifier took longer than {timeout_s:g} s" if clock.expired() else _told(error)
     except KernelError as error:
         cause, reason = "kernel", _told(error)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        reason = f"the verifier broke: {_told(error)}"
     except Exception as error:  # noqa: BLE001 - verifiers are plug-ins; one that breaks must not end the others
         reason = f"the verifier broke: {_told(error)}"
-    return _unknown(part, submission, reason, cause, infra=True, seconds=time.monotonic() - started)
+    return _unknown(verifier, submission, reason, cause, infra=True, seconds=time.monotonic() - started)
+
+
+def _checked(verdict: object) -> Verdict:
+    if not isinstance(verdict, Verdict):
+        raise TypeError(f"it returned {type(verdict).__name__} and no Verdict")
+    if verdict.score is not None and not math.isfinite(verdict.score):
+        raise ValueError(f"its score is {verdict.score}, which is no number")
+    return verdict
 
 
 def _not_reached(part: Part, submission: Submission) -> Verdict:
-    return _unknown(part, submission, "an earlier gate did not pass", NOT_REACHED)
+    return _unknown(part.verifier, submission, "an earlier gate did not pass", NOT_REACHED)
 
 
 def _unknown(
-    part: Part, submission: Submission, reason: str, cause: str, *, infra: bool = False, seconds: float = 0.0
+    verifier: Verifier,
+    submission: Submission,
+    reason: str,
+    cause: str,
+    *,
+    infra: bool = False,
+    seconds: float = 0.0,
 ) -> Verdict:
     return Verdict(
-        verifier=part.verifier.name,
+        verifier=verifier.name,
         outcome="unknown",
         infra=infra,
         reason=reason,
@@ -219,7 +248,7 @@ def _unknown(
     )
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:1000]
 
 

@@ -53,7 +53,9 @@ class Verdict(BaseModel):
 
     verifier: str
     outcome: Outcome
-    score: float | None = Field(default=None, ge=0.0, le=1.0)  #: None when unknown, never 0 for "not there"
+    score: float | None = Field(
+        default=None, ge=0.0, le=1.0, allow_inf_nan=False
+    )  #: None when unknown, never 0 for "not there"
     infra: bool = False  #: the outcome is unknown because the machinery failed, not the work
     reason: str = ""  #: one sentence for a reader
     cause: str = (

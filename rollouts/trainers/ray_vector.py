@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -21,10 +22,11 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from envs.code_task import FAILED, CodeTaskEnv
 from envs.env_info import info_of, lost
-from envs.vector import EnvGroup, GroupVectorEnv, Row, Texts, Wanted
+from envs.vector import EnvGroup, GroupVectorEnv, Row, Texts, Wanted, check_room
 
 from ..actors import connect
 from ..config import RunConfig
+from ..errors import EnvironmentLacks
 
 #: Seconds that actors have to free their sandboxes.
 CLOSE_S = 20.0
@@ -46,9 +48,10 @@ class RayVectorEnv(GroupVectorEnv):
     ) -> None:
         """`actors` (default: one for every eight envs) share the envs evenly. `actor_options` are Ray's, on top of
         `num_cpus=0` (CPUs are the sandboxes' to use) and spreading over the nodes. `settings` are those of
-        `CodeTaskEnv`. Raises `ValueError`, what `CodeTaskEnv` raises, and `EnvironmentLacks` without a cluster.
+        `CodeTaskEnv`. Returns when all actors are up. Raises `ValueError`, what `CodeTaskEnv` raises here or in an
+        actor, and `EnvironmentLacks` without a cluster or when an actor dies at once.
         """
-        count = -(-num_envs // 8) if actors is None else actors
+        count = max(1, -(-num_envs // 8)) if actors is None else actors
         if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= max(1, num_envs):
             raise ValueError(
                 f"actors is {actors!r}; it must be a whole number from 1 to num_envs ({num_envs})"
@@ -64,20 +67,41 @@ class RayGroup:
     def __init__(
         self, count: int, actors: int, settings: Mapping[str, Any], options: Mapping[str, Any]
     ) -> None:
-        self._connected = connect(RunConfig())
         self._sizes = [len(range(actor, count, actors)) for actor in range(actors)]
+        check_room(max(self._sizes), settings)
         self._settings = dict(settings)
-        self._make = ray.remote(**{"num_cpus": 0, "scheduling_strategy": "SPREAD", **options})(_EnvActor)
-        self._actors: list[Any] = [None] * actors
         with CodeTaskEnv(**settings) as shown:
             blank = info_of(None, shown.parts, "")
         self._infos = [blank] * count  # of each env, as it was told last
+        self._actors: list[Any] = [None] * actors
+        self._connected = connect(RunConfig())
+        begun = False
+        try:
+            self._make = ray.remote(**{"num_cpus": 0, "scheduling_strategy": "SPREAD", **options})(_EnvActor)
+            self._begin()
+            begun = True
+        finally:
+            if not begun:
+                self.close()
+
+    def _begin(self) -> None:
+        """Start all actors. What is wrong with one would else look like an actor that dies, reset after reset."""
+        self._start(range(len(self._actors)))
+        try:
+            ray.get([actor.begin.remote() for actor in self._actors])
+        except RayTaskError as error:
+            raise error.cause if isinstance(error.cause, Exception) else error from None
+        except RayActorError as error:
+            raise EnvironmentLacks(f"the actors of the envs did not start: {_told(error)}") from None
+
+    def _start(self, actors: Iterable[int]) -> None:
+        for actor in actors:
+            self._actors[actor] = self._make.remote(self._sizes[actor], self._settings)
 
     def reset(self, wanted: Mapping[int, Wanted]) -> dict[int, Row]:
         """See `Group`. Where there is no actor (any more), one is started."""
-        for actor in {number % len(self._actors) for number in wanted}:
-            if self._actors[actor] is None:
-                self._actors[actor] = self._make.remote(self._sizes[actor], self._settings)
+        used = {number % len(self._actors) for number in wanted}
+        self._start(actor for actor in used if self._actors[actor] is None)
         return self._ask("reset", wanted)
 
     def step(self, actions: Mapping[int, str]) -> dict[int, Row]:
@@ -85,11 +109,12 @@ class RayGroup:
         return self._ask("step", actions)
 
     def render(self) -> Texts:
-        """See `Group`."""
+        """See `Group`. The envs of an actor that died have nothing to show."""
         found = [("",) * size for size in self._sizes]
-        for actor, handle in enumerate(self._actors):
-            if handle is not None:
-                found[actor] = ray.get(handle.render.remote())
+        asked = {actor: each.render.remote() for actor, each in enumerate(self._actors) if each is not None}
+        for actor, ref in asked.items():
+            with suppress(RayActorError):
+                found[actor] = ray.get(ref)
         return tuple(found[i % len(found)][i // len(found)] for i in range(len(self._infos)))
 
     def close(self) -> None:
@@ -127,7 +152,7 @@ class RayGroup:
                 continue
             except RayActorError as error:
                 self._actors[actor] = None
-                found = dict.fromkeys(share, str(error).strip().splitlines()[0][:300])
+                found = dict.fromkeys(share, _told(error))
             for place in share:
                 number = place * count + actor
                 rows[number] = self._row(number, found.get(place, "the process of this env is gone"))
@@ -143,20 +168,35 @@ class RayGroup:
         return found
 
 
+def _told(error: RayActorError) -> str:
+    return str(error).strip().splitlines()[0][:300]
+
+
 class _EnvActor:
-    """Actor: an `EnvGroup` in a process of its own."""
+    """Actor: an `EnvGroup` in a process of its own, made when it is first needed: what is wrong with it is then
+    raised as itself."""
 
     def __init__(self, count: int, settings: Mapping[str, Any]) -> None:
-        self._group = EnvGroup(count, settings)
+        self._wanted = count, settings
+        self._group: EnvGroup | None = None
+
+    def begin(self) -> None:
+        self._envs()
 
     def reset(self, wanted: Mapping[int, Wanted]) -> dict[int, Row]:
-        return self._group.reset(wanted)
+        return self._envs().reset(wanted)
 
     def step(self, actions: Mapping[int, str]) -> dict[int, Row]:
-        return self._group.step(actions)
+        return self._envs().step(actions)
 
     def render(self) -> Texts:
-        return self._group.render()
+        return self._envs().render()
 
     def close(self) -> None:
-        self._group.close()
+        if self._group is not None:
+            self._group.close()
+
+    def _envs(self) -> EnvGroup:
+        if self._group is None:
+            self._group = EnvGroup(*self._wanted)
+        return self._group

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
-from gymnasium.error import InvalidAction
+from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.utils.env_checker import check_env
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -109,3 +109,43 @@ def test_impossible_sizes_are_refused(env: CodeTaskEnv) -> None:
         Tokenised(env, max_action_tokens=0)
     with pytest.raises(ValueError, match="at most 512"):
         Tokenised(env).tokens_of("x" * 513)
+
+
+def test_an_id_outside_the_vocabulary_is_named(env: CodeTaskEnv) -> None:
+    tokens = Tokenised(env, encode=lambda text: [min(ord(c), 300) for c in text], decode=str, vocab_size=200)
+    with pytest.raises(
+        ValueError, match=r"encode gave the id 233; with vocab_size=200, ids go from 0 to 199"
+    ):
+        tokens.tokens_of("é")
+    with pytest.raises(ValueError, match=r"the id -1"):
+        tokens.text_of([3, -1])
+    call = json.dumps({"tool": "bash", "arguments": {"command": "printf '\\351\\226\\200'"}})
+    plain = Tokenised(
+        env,
+        encode=lambda text: [min(ord(c), 300) for c in text],
+        decode=lambda ids: "".join(map(chr, ids)),
+        vocab_size=200,
+    )
+    plain.reset()
+    with pytest.raises(ValueError, match=r"encode gave the id 300"):
+        plain.step(plain.tokens_of(call))
+
+
+def test_bytes_have_one_vocabulary(env: CodeTaskEnv) -> None:
+    with pytest.raises(ValueError, match="vocab_size is 300; bytes have 256"):
+        Tokenised(env, vocab_size=300)
+
+
+def test_token_by_token_nothing_is_taken_without_an_episode(add_task: Task, options: dict[str, str]) -> None:
+    with CodeTaskEnv(add_task, backend_options=options, max_steps=1) as inner:
+        tokens = Tokenised(inner, action="token")
+        with pytest.raises(ResetNeeded):
+            tokens.step(65)
+        tokens.reset()
+        state = inner.snapshot()
+        tokens.step(65)
+        assert tokens.step(tokens.end)[3] is True
+        with pytest.raises(ResetNeeded):
+            tokens.step(65)
+        inner.restore(state)
+        assert tokens.step(65)[3] is False

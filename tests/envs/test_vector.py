@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.error import InvalidAction, ResetNeeded
+from gymnasium.error import ClosedEnvironmentError, InvalidAction, ResetNeeded
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from envs import Task, TaskError
@@ -86,6 +86,16 @@ def test_what_fails_in_one_is_flagged_there_and_touches_no_other(
         assert len(envs.render() or ()) == 3
     finally:
         envs.close()
+
+
+def test_a_closed_one_starts_nothing_any_more(add_task: Task, options: dict[str, str]) -> None:
+    envs = ConcurrentVectorEnv(2, task=add_task, backend_options=options)
+    envs.close()
+    with pytest.raises(ClosedEnvironmentError, match="make a new one"):
+        envs.reset()
+    with pytest.raises(ClosedEnvironmentError):
+        envs.step([SUBMIT] * 2)
+    envs.close()
 
 
 def test_bad_calls_are_refused_before_anything_is_stepped(add_task: Task, options: dict[str, str]) -> None:

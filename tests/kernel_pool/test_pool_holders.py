@@ -24,6 +24,7 @@ from kernel_pool import (
     ReadOnlyMount,
     Snapshot,
 )
+from kernel_pool.pool import MAX_IDLE
 from kernel_pool.registry import backend
 
 
@@ -200,6 +201,16 @@ async def test_a_lease_that_nobody_refers_to_ends(plain: Backend, state: Snapsho
     assert watched.live == 0
 
 
+async def test_a_lease_that_its_task_returned_ends_when_it_is_dropped(
+    pool: KernelPool, state: Snapshot
+) -> None:
+    leases = await asyncio.create_task(pool.fork(state, 2))
+    await leases[0].kernel.run("true")
+    del leases
+    gc.collect()
+    await eventually(lambda: pool.stats().leased == 0)
+
+
 async def test_the_kernel_alone_keeps_its_lease(pool: KernelPool, state: Snapshot) -> None:
     kernel = (await pool.acquire(state)).kernel
     gc.collect()
@@ -215,6 +226,19 @@ async def test_an_unused_kernel_is_handed_on(pool: KernelPool, state: Snapshot) 
     async with pool.lease(state) as kernel:
         assert kernel.id == first
     assert (pool.stats().started, pool.stats().reused) == (1, 1)
+
+
+async def test_of_unused_kernels_only_the_last_few_are_kept(plain: Backend, state: Snapshot) -> None:
+    watched = Watched(plain)
+    pool = KernelPool(watched, max_concurrent=20)
+    for seconds in range(1, 13):  # requests that are never made again
+        async with pool.lease(state, limits=Limits(wall_s=seconds)):
+            pass
+    await eventually(lambda: watched.live == pool.stats().live == pool.stats().idle == MAX_IDLE)
+    async with pool.lease(state, limits=Limits(wall_s=12)):
+        assert pool.stats().reused == 1
+    await pool.close()
+    assert watched.live == 0
 
 
 @pytest.mark.parametrize("use", ["run", "write", "close"])
