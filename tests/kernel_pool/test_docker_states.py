@@ -161,6 +161,7 @@ async def test_a_file_named_like_a_deletion_deletes_nothing_in_a_fork(
         await kernel.close()
 
 
+@pytest.mark.slow
 async def test_many_changes_are_frozen_and_exported(back_end: DockerBackend, tmp_path: Path) -> None:
     base = await _base(back_end, tmp_path)
     state = await _state(

@@ -110,6 +110,7 @@ async def test_forks_at_every_step_give_the_tree_and_the_digest_of_one_go(seed: 
         assert loaded.digest == state.digest
 
 
+@pytest.mark.slow
 async def test_a_chain_of_550_states_never_meets_the_layer_limit() -> None:
     async with kernel() as (backend, base, _live):
         state, wanted = base, {}

@@ -127,6 +127,7 @@ def test_the_doctor_finds_a_machine_that_passes_these_tests_fit() -> None:
     assert "removed" in found["left-overs of local"]["detail"]
 
 
+@pytest.mark.slow
 def test_the_doctor_ends_with_3_when_something_needed_is_missing() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "rollouts", "doctor"],
@@ -179,7 +180,12 @@ def test_a_task_that_nothing_can_verify_is_told_at_the_start(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("engine", "number"), [("inline", signal.SIGINT), ("ray", signal.SIGINT), ("ray", signal.SIGTERM)]
+    ("engine", "number"),
+    [
+        ("inline", signal.SIGINT),
+        pytest.param("ray", signal.SIGINT, marks=pytest.mark.slow),
+        ("ray", signal.SIGTERM),
+    ],
 )
 def test_a_stopped_run_says_so_in_one_line_and_goes_on_from_there(
     tmp_path: Path, engine: str, number: signal.Signals

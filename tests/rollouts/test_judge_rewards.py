@@ -47,7 +47,7 @@ def judged_run(tmp_path: Path, server: LoopbackModelServer, kind: str, **judge: 
     return parse_config(json.dumps(settings))
 
 
-@pytest.mark.parametrize("kind", ["inline", "ray"])
+@pytest.mark.parametrize("kind", ["inline", pytest.param("ray", marks=pytest.mark.slow)])
 async def test_a_judges_scores_weigh_in_the_reward_and_share_one_budget_with_its_pairs(
     tmp_path: Path, kind: str
 ) -> None:

@@ -71,6 +71,7 @@ def test_programs_are_trained_on_or_held_out_and_never_both() -> None:
     assert split(programs[::-1]) == (first, second)
 
 
+@pytest.mark.slow
 def test_the_loop_learns_compares_resumes_and_gives_the_same_again(tmp_path: Path) -> None:
     learned = learn(tmp_path / "a", TINY, lambda text: None)
     weights = tmp_path / "a" / "tree" / "weights-1.json"

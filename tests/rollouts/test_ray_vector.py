@@ -80,6 +80,7 @@ def test_each_env_gets_its_own_action_and_gives_its_own_result(envs: RayVectorEn
     assert "echo 3" in (envs.render() or ())[3]
 
 
+@pytest.mark.slow
 def test_an_actor_that_dies_takes_only_its_own_envs_with_it(envs: RayVectorEnv) -> None:
     envs.reset(seed=1)
     envs.step([bash("true")] * 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -90,8 +91,8 @@ async def test_neither_references_nor_files_outside_of_the_site_can_be_shown(sit
     table = page({"kind": "pixels", "reference": "r.png"}, {"kind": "console", "errors": False})
     verdict = await site.look({"index.html": html}, table, plant)
     assert set(outcomes(verdict).values()) == {"fail"}
-    assert (
-        "r.png: status 404" in verdict.checks[1].message or "5 failed requests" in verdict.checks[1].message
+    assert re.match(r"[56] failed requests: ", verdict.checks[1].message), (
+        "one of the addresses is written in two ways"
     )
     console = page({"kind": "console"}, path="up/etc/passwd")
     assert (await site.look(GOOD, console, plant)).cause == "not_loaded"
