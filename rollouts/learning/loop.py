@@ -33,7 +33,7 @@ ARMS: tuple[Credit, ...] = ("tree", "group")
 Say = Callable[[str], None]
 #: In place of a round's number: seeds that no round has, and no export.
 EVALUATION = 1000
-CPU_S = 2.0  #: seconds of CPU that a command may take
+CPU_S = 1.5  #: seconds of CPU that a command may take
 
 
 @dataclass(frozen=True)

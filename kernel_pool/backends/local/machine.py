@@ -24,6 +24,8 @@ BASE_ENV: dict[str, str] = {
     "HOME": HOME,
     "LANG": "C.UTF-8",
     "PYTHONDONTWRITEBYTECODE": "1",
+    # Equal runs are equal: the order of sets is no source of chance, from one process of ours to the next either.
+    "PYTHONHASHSEED": "0",
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
     "PYTEST_ADDOPTS": "-p no:cacheprovider",
 }
