@@ -55,6 +55,7 @@ async def test_what_is_measured_while_it_changes_leads_nowhere_else() -> None:
         assert (backend.store.root / "layers").stat().st_mode & 0o777 == 0o755
 
 
+@pytest.mark.slow
 async def test_a_cancelled_snapshot_is_finished_before_anything_changes() -> None:
     async with kernel() as (backend, _base, live):
         write = "for i in $(seq 800); do printf '%s' {letter}{{1..3000}} > f$i; done"

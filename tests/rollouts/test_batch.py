@@ -183,6 +183,7 @@ async def test_an_unwritable_run_directory_stops_cleanly(tmp_path: Path) -> None
         await run_batch(parse_config(config_text(tmp_path / "tasks")), tmp_path / "a")
 
 
+@pytest.mark.slow
 def test_a_batch_on_ray_killed_half_way_is_finished_by_the_same_command(tmp_path: Path) -> None:
     for name in ("one", "two", "three"):
         write_task(tmp_path / "tasks", name)

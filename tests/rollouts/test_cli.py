@@ -115,6 +115,7 @@ def test_forking_an_unknown_branch_or_step_says_what_there_is(run_dir: Path) -> 
     assert "has steps 0 to" in rollouts("fork", run_dir, "--branch", "adder/b000", "--step", 99).stderr
 
 
+@pytest.mark.slow
 def test_the_doctor_finds_a_machine_that_passes_these_tests_fit() -> None:
     done = rollouts("doctor", "--clean", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -184,7 +185,7 @@ def test_a_task_that_nothing_can_verify_is_told_at_the_start(tmp_path: Path) -> 
     [
         ("inline", signal.SIGINT),
         pytest.param("ray", signal.SIGINT, marks=pytest.mark.slow),
-        ("ray", signal.SIGTERM),
+        pytest.param("ray", signal.SIGTERM, marks=pytest.mark.slow),
     ],
 )
 def test_a_stopped_run_says_so_in_one_line_and_goes_on_from_there(
@@ -229,6 +230,7 @@ def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_modules_that_lie_in_the_current_directory_are_not_taken_for_ours(tmp_path: Path) -> None:
     write_task(tmp_path / "tasks")
     (tmp_path / "ranking.py").write_text("raise SystemExit('not yours')\n")

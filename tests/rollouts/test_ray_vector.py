@@ -66,6 +66,7 @@ def envs(tmp_path_factory: pytest.TempPathFactory, ended_cluster: str) -> Iterat
     assert list((home / "state" / "instances").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_one_process_starts_a_cluster_after_it_has_ended_another(
     envs: RayVectorEnv, ended_cluster: str
 ) -> None:
