@@ -324,7 +324,7 @@ def _check_same(stored: str, given: str, path: Path) -> None:
     changed = [
         f"{key}: {old.get(key, 'not set')!r} there, {new.get(key, 'not set')!r} now"
         for key in sorted(old.keys() | new.keys())
-        if old.get(key, ...) != new.get(key, ...)
+        if old.get(key) != new.get(key)  # a setting that came later and is not used is no difference
     ]
     if changed:
         more = f" (and {len(changed) - 5} more)" if len(changed) > 5 else ""

@@ -371,3 +371,11 @@ def test_a_fork_whose_parent_cannot_be_read_is_told_and_the_rest_is_there(
     with RunStore.open(path) as store:
         assert list(store.branches()) == [other]
         assert "shares steps with b000, which is not there" in str(next(iter(store.problems)))
+
+
+def test_a_run_from_before_a_setting_was_there_is_resumed(tmp_path: Path) -> None:
+    """As long as the setting is not used."""
+    RunStore.create(tmp_path / "run", "branches: 2\n").close()
+    RunStore.create(tmp_path / "run", "branches: 2\nfork: null\n").close()
+    with pytest.raises(RunDirError, match="fork"):
+        RunStore.create(tmp_path / "run", "branches: 2\nfork: {at: recovery}\n")
