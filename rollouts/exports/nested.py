@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ..errors import ConfigError
-from ..store import dump_json
 from .exporter import Exporter, Row
 from .files import GROUP_BYTES, GROUP_ROWS, Written, part_of, put_in_place
+from .spool import Spool
 
 
 class NestedParquetFile:
@@ -24,17 +22,14 @@ class NestedParquetFile:
     def __init__(self, stem: Path, exporter: Exporter) -> None:
         self.path = stem.with_name(f"{stem.name}.parquet")
         self._name, self._part = exporter.name, part_of(self.path)
-        self._waiting = part_of(self.path.with_suffix(".waiting"))
-        self._rows = 0
         self._fields: dict[str, Any] = {}  # column -> Arrow type so far
-        self._spool: IO[bytes] = self._waiting.open("w+b", buffering=1 << 20)
+        self._spool = Spool(part_of(self.path.with_suffix(".waiting")))
 
     def write(self, row: Row) -> None:
         """Add a row. Raises `ConfigError` for one that does not go with those before it."""
-        self._spool.write(dump_json(row) + b"\n")
+        self._spool.write(row)
         for name, value in row.items():
             self._fields[name] = self._common(name, _filled(value))
-        self._rows += 1
 
     def finish(self) -> list[Written]:
         """Put the file in place."""
@@ -43,23 +38,19 @@ class NestedParquetFile:
 
         schema = pa.schema([(name, _writable(kind)) for name, kind in self._fields.items()])
         with pq.ParquetWriter(self._part, schema, compression="zstd") as writer:
-            for rows in self._chunks():
+            for chunk in self._spool.chunks(GROUP_ROWS, GROUP_BYTES):
+                rows = [_filled(row) for row in chunk]
                 columns = {
                     name: pa.array([r.get(name) for r in rows], schema.field(name).type)
                     for name in schema.names
                 }
                 writer.write_table(pa.table(columns, schema=schema))
-        self._spool.close()
-        self._waiting.unlink()
-        return [put_in_place(self._part, self.path, self._rows)]
+        self._spool.discard()
+        return [put_in_place(self._part, self.path, self._spool.rows)]
 
     def discard(self) -> None:
         """Leave nothing."""
-        try:
-            self._spool.close()
-        except OSError:
-            pass  # writing has failed already
-        self._waiting.unlink(missing_ok=True)
+        self._spool.discard()
         self._part.unlink(missing_ok=True)
 
     def _common(self, name: str, value: Any) -> Any:
@@ -75,18 +66,6 @@ class NestedParquetFile:
             raise ConfigError(
                 f"export {self._name}: column {name} has no common type ({why}); write it as jsonl"
             ) from None
-
-    def _chunks(self) -> Iterator[list[Row]]:
-        self._spool.seek(0)
-        chunk, size = list[Row](), 0
-        for line in self._spool:
-            chunk.append(_filled(json.loads(line)))
-            size += len(line)
-            if size >= GROUP_BYTES or len(chunk) >= GROUP_ROWS:
-                yield chunk
-                chunk, size = [], 0
-        if chunk:
-            yield chunk
 
 
 def _filled(value: Any) -> Any:

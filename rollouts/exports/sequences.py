@@ -9,12 +9,13 @@ reply), the sequence ends and another begins. Nothing is tokenised here, and no 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from ..errors import ConfigError
-from .neutral import Neutral, NeutralTurn
+from .neutral import Neutral, NeutralTurn, neutral
+from .rollout import Rollout
 
 #: What a log-probability of a server that would not say it looks like.
 _UNSAID = -9999.0
@@ -49,6 +50,19 @@ def retokenised_option(exporter: str, value: Retokenised) -> Retokenised:
     if value not in get_args(Retokenised):
         raise ConfigError(f'export {exporter}: retokenised must be "refuse" or "split", not {value!r}')
     return value
+
+
+def rewarded(
+    rollout: Rollout, excluded: Counter[str], *, exporter: str, retokenised: Retokenised
+) -> Iterator[tuple[Neutral, float, list[TokenSequence]]]:
+    """The branches that have a reward, each with it and its sequences. See `token_sequences`."""
+    for admitted in rollout:
+        record = neutral(admitted, rollout.credit)
+        if record.reward is None:
+            excluded["no_reward"] += 1
+        else:
+            parts = token_sequences(record, excluded, exporter=exporter, retokenised=retokenised)
+            yield record, record.reward, parts
 
 
 def token_sequences(

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from .exporter import Column, Row
-from .neutral import Neutral, neutral, plain
+from .neutral import Neutral, plain
 from .prompts import SOURCE, first_prompt, stable_number
 from .rollout import Rollout
-from .sequences import TokenSequence, credit_of, lineage, token_sequences
+from .sequences import TokenSequence, credit_of, lineage, rewarded
 
 #: The name the environment is registered under.
 ENV_CLASS = "rollout_fork"
@@ -63,18 +63,13 @@ class SkyrlRollouts:
 
     def rows(self, rollout: Rollout, excluded: Counter[str]) -> Iterator[Row]:
         """See `Exporter`."""
-        for admitted in rollout:
-            record = neutral(admitted, rollout.credit)
-            if record.reward is None:
-                excluded["no_reward"] += 1
-                continue
-            parts = token_sequences(record, excluded, exporter=self.name, retokenised="split")
+        for record, reward, parts in rewarded(rollout, excluded, exporter=self.name, retokenised="split"):
             for part in parts:
                 last = part is parts[-1]
                 yield {
                     "prompt_token_ids": part.prompt_ids,
                     "response_ids": part.response_ids,
-                    "rewards": _at_the_end(part, record.reward if last else 0.0),
+                    "rewards": _at_the_end(part, reward if last else 0.0),
                     "loss_masks": part.mask,
                     "stop_reasons": _stop_reason(record, part, last),
                     "rollout_logprobs": part.logprobs,

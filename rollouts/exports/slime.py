@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from .exporter import Column, Row
-from .neutral import neutral, plain
+from .neutral import plain
 from .prompts import SOURCE, first_prompt, stable_number
 from .rollout import Rollout
-from .sequences import Retokenised, credit_of, lineage, retokenised_option, token_sequences
+from .sequences import Retokenised, credit_of, lineage, retokenised_option, rewarded
 
 
 class SlimePrompts:
@@ -59,12 +59,9 @@ class SlimeSamples:
 
     def rows(self, rollout: Rollout, excluded: Counter[str]) -> Iterator[Row]:
         """See `Exporter`."""
-        for admitted in rollout:
-            record = neutral(admitted, rollout.credit)
-            if record.reward is None:
-                excluded["no_reward"] += 1
-                continue
-            parts = token_sequences(record, excluded, exporter=self.name, retokenised=self.retokenised)
+        for record, reward, parts in rewarded(
+            rollout, excluded, exporter=self.name, retokenised=self.retokenised
+        ):
             for number, part in enumerate(parts):
                 first, last = record.turns[part.turns[0]].message, record.turns[part.turns[-1]].message
                 yield {
@@ -77,7 +74,7 @@ class SlimeSamples:
                     ),
                     "response_length": len(part.response_ids),
                     "label": record.task.task_id,
-                    "reward": record.reward,
+                    "reward": reward,
                     "loss_mask": part.mask,
                     "rollout_log_probs": part.logprobs,
                     "status": "truncated" if record.ending == "truncated" else "completed",

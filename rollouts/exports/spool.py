@@ -28,6 +28,19 @@ class Spool:
         for line in self._file:
             yield json.loads(line)
 
+    def chunks(self, rows: int, size: int) -> Iterator[list[Row]]:
+        """The same in lists: one ends with its row number `rows`, or with the byte of its lines number `size`."""
+        self._file.seek(0)
+        chunk, read = list[Row](), 0
+        for line in self._file:
+            chunk.append(json.loads(line))
+            read += len(line)
+            if read >= size or len(chunk) >= rows:
+                yield chunk
+                chunk, read = [], 0
+        if chunk:
+            yield chunk
+
     def discard(self) -> None:
         """Leave nothing. Idempotent."""
         try:

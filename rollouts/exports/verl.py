@@ -14,7 +14,7 @@ from .exporter import Column, Row
 from .neutral import Neutral, neutral, plain, untold
 from .prompts import SOURCE, first_prompt, stable_number
 from .rollout import Rollout
-from .sequences import Retokenised, TokenSequence, credit_of, lineage, retokenised_option, token_sequences
+from .sequences import Retokenised, TokenSequence, credit_of, lineage, retokenised_option, rewarded
 
 
 class VerlPrompts:
@@ -103,19 +103,16 @@ class VerlRollouts:
 
     def rows(self, rollout: Rollout, excluded: Counter[str]) -> Iterator[Row]:
         """See `Exporter`."""
-        for admitted in rollout:
-            record = neutral(admitted, rollout.credit)
-            if record.reward is None:
-                excluded["no_reward"] += 1
-                continue
-            parts = token_sequences(record, excluded, exporter=self.name, retokenised=self.retokenised)
+        for record, reward, parts in rewarded(
+            rollout, excluded, exporter=self.name, retokenised=self.retokenised
+        ):
             for number, part in enumerate(parts):
                 yield {
                     "prompt_ids": part.prompt_ids,
                     "response_ids": part.response_ids,
                     "response_mask": part.mask,
                     "response_logprobs": part.logprobs,
-                    "reward_score": record.reward,
+                    "reward_score": reward,
                     "num_turns": _chat_turns(record, part),
                     "metrics": _metrics(record, part),
                     "extra_fields": {
